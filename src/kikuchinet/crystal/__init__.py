@@ -1,0 +1,21 @@
+"""Crystals: cell, sites, space group; CIF in and out; the symmetry ladder; the library; generated crystals."""
+
+from kikuchinet.crystal.crystal import DEFAULT_B_ISO_NM2, Atoms, Crystal, Site
+from kikuchinet.crystal.ladder import SymmetryLadder, ladder
+from kikuchinet.crystal.library import PAPER_MATERIALS, Library, crystals
+from kikuchinet.crystal.symmetry import Setting, find_setting, reference_setting
+
+__all__ = [
+    "DEFAULT_B_ISO_NM2",
+    "PAPER_MATERIALS",
+    "Atoms",
+    "Crystal",
+    "Library",
+    "Setting",
+    "Site",
+    "SymmetryLadder",
+    "crystals",
+    "find_setting",
+    "ladder",
+    "reference_setting",
+]

@@ -1,0 +1,98 @@
+"""The bridge to spglib: the space group of a set of atoms, and the reference setting of an unusual one."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import spglib
+from numpy.typing import NDArray
+
+from kikuchinet.crystal.symmetry import reference_setting
+
+if TYPE_CHECKING:
+    from kikuchinet.crystal.crystal import Crystal
+
+SpglibCell = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]
+
+_NM_TO_ANGSTROM = 10.0
+
+
+def species_of_positions(crystal: Crystal) -> tuple[NDArray[np.float64], list[tuple[tuple[int, float], ...]]]:
+    """Distinct positions of a crystal and what sits on each: pairs (atomic number, occupancy)."""
+    atoms = crystal.atoms()
+    positions: list[NDArray[np.float64]] = []
+    contents: list[list[tuple[int, float]]] = []
+    for z, position, occupancy in zip(atoms.z, atoms.positions, atoms.occupancy, strict=True):
+        entry = (int(z), round(float(occupancy), 3))
+        if positions and occupancy < 1.0:
+            difference = np.array(positions) - position
+            difference -= np.rint(difference)
+            distance = np.linalg.norm(difference @ crystal.direct_matrix, axis=1)
+            nearest = int(distance.argmin())
+            if distance[nearest] < 1e-3:
+                contents[nearest].append(entry)
+                continue
+        positions.append(position)
+        contents.append([entry])
+    return np.array(positions), [tuple(sorted(content)) for content in contents]
+
+
+def spglib_cell(crystal: Crystal) -> SpglibCell:
+    """A crystal as spglib takes it, in ångström; every distinct content of a position is a kind of its own."""
+    positions, contents = species_of_positions(crystal)
+    kinds = {content: kind for kind, content in enumerate(dict.fromkeys(contents), start=1)}
+    return (
+        crystal.direct_matrix * _NM_TO_ANGSTROM,
+        positions,
+        np.array([kinds[content] for content in contents], dtype=np.int64),
+    )
+
+
+def spglib_dataset(cell: SpglibCell, symprec_nm: float, hall_number: int = 0) -> Any | None:
+    """spglib's dataset of a cell, or None if it finds no symmetry (older versions return None, newer ones raise)."""
+    try:
+        return spglib.get_symmetry_dataset(
+            cell, symprec=symprec_nm * _NM_TO_ANGSTROM, hall_number=hall_number
+        )
+    except spglib.SpglibError:
+        return None
+
+
+def spglib_number(crystal: Crystal, symprec_nm: float = 1e-4) -> int:
+    """Space-group number that spglib finds for a crystal's atoms, 0 if it finds none."""
+    dataset = spglib_dataset(spglib_cell(crystal), symprec_nm)
+    return 0 if dataset is None else int(dataset.number)
+
+
+@cache
+def _hall_numbers() -> dict[int, int]:
+    """spglib's Hall number of the reference setting of each space group, found by comparing operations."""
+    wanted = {number: _operation_keys_of_reference(number) for number in range(1, 231)}
+    found: dict[int, int] = {}
+    for hall_number in range(1, 531):
+        number = int(spglib.get_spacegroup_type(hall_number).number)
+        if number in found:
+            continue
+        symmetry = spglib.get_symmetry_from_database(hall_number)
+        if operation_keys(symmetry["rotations"], symmetry["translations"]) == wanted[number]:
+            found[number] = hall_number
+    return found
+
+
+def hall_number_of_reference(number: int) -> int:
+    """spglib's Hall number (1 to 530) of the reference setting of a space group."""
+    return _hall_numbers()[number]
+
+
+def operation_keys(rotations: NDArray[Any], translations: NDArray[Any]) -> frozenset[tuple[int, ...]]:
+    """A set of operations as a hashable thing: rotations as they are, translations in 24ths modulo 1."""
+    twentyfourths = np.rint(np.asarray(translations) * 24).astype(int) % 24
+    flat = np.concatenate([np.asarray(rotations).reshape(-1, 9), twentyfourths], axis=1)
+    return frozenset(tuple(int(x) for x in row) for row in flat)
+
+
+def _operation_keys_of_reference(number: int) -> frozenset[tuple[int, ...]]:
+    setting = reference_setting(number)
+    return operation_keys(setting.rotations, setting.translations)
