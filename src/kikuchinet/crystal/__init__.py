@@ -4,6 +4,7 @@ from kikuchinet.crystal.crystal import DEFAULT_B_ISO_NM2, Atoms, Crystal, Site
 from kikuchinet.crystal.ladder import SymmetryLadder, ladder
 from kikuchinet.crystal.library import PAPER_MATERIALS, Library, crystals
 from kikuchinet.crystal.symmetry import Setting, find_setting, reference_setting
+from kikuchinet.crystal.synthetic import SyntheticRanges, synthetic_crystal
 
 __all__ = [
     "DEFAULT_B_ISO_NM2",
@@ -14,8 +15,10 @@ __all__ = [
     "Setting",
     "Site",
     "SymmetryLadder",
+    "SyntheticRanges",
     "crystals",
     "find_setting",
     "ladder",
     "reference_setting",
+    "synthetic_crystal",
 ]

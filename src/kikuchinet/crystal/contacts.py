@@ -12,17 +12,21 @@ if TYPE_CHECKING:
     from kikuchinet.crystal.crystal import Crystal
 
 _NEIGHBOURS = np.array(list(product((-1, 0, 1), repeat=3)), dtype=np.float64)
+_ONE_POSITION_NM = 1e-3
+_HOME = len(_NEIGHBOURS) // 2  # index of the shift (0, 0, 0)
 
 
 def shortest_distances_nm(
-    first: NDArray[np.float64], second: NDArray[np.float64], direct_matrix: NDArray[np.float64]
+    positions: NDArray[np.float64], chosen: NDArray[np.int64], direct_matrix: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Shortest distance from each atom to each other one or to its own images.
+    """Shortest distance from chosen atoms to every atom, periodic images included.
 
     Parameters
     ----------
-    first, second
-        Fractional coordinates, shapes (n, 3) and (m, 3).
+    positions
+        Fractional coordinates of all atoms, shape (n, 3).
+    chosen
+        Indices of the atoms to measure from, shape (m,).
     direct_matrix
         Rows a, b, c in nm. The nearest image is sought in the 27 cells around, which is enough for cells whose angles
         lie between 60 and 120 degrees.
@@ -30,22 +34,22 @@ def shortest_distances_nm(
     Returns
     -------
     numpy.ndarray
-        Distances in nm, shape (n, m); the distance of an atom to itself is that to its nearest image.
+        Distances in nm, shape (m, n). From an atom to itself it is the distance to its nearest periodic image.
     """
-    difference = first[:, None, :] - second[None, :, :]
+    difference = positions[chosen][:, None, :] - positions[None, :, :]
     difference -= np.rint(difference)
     images = (difference[:, :, None, :] + _NEIGHBOURS) @ direct_matrix
-    squared = np.einsum("nmki,nmki->nmk", images, images)
-    squared[squared < 1e-12] = np.inf
+    squared = np.einsum("mnki,mnki->mnk", images, images)
+    squared[np.arange(len(chosen)), chosen, _HOME] = np.inf
     return np.sqrt(squared.min(axis=-1))
 
 
 def minimum_distance_nm(crystal: Crystal) -> float:
-    """Shortest distance between two atoms of a crystal that are not on one mixed site, in nm."""
+    """Shortest distance between two positions of a crystal, in nm; the elements of a mixed site are one position."""
     atoms = crystal.atoms()
     _, first = np.unique(atoms.site_index, return_index=True)
-    distances = shortest_distances_nm(atoms.positions[first], atoms.positions, crystal.direct_matrix)
-    return float(distances.min())
+    distances = shortest_distances_nm(atoms.positions, first, crystal.direct_matrix)
+    return float(distances[distances > _ONE_POSITION_NM].min())
 
 
 def overlapping_sites(crystal: Crystal, touching_nm: float) -> tuple[int, int, float] | None:
@@ -75,7 +79,7 @@ def overlapping_sites(crystal: Crystal, touching_nm: float) -> tuple[int, int, f
             # One percent and a bit: published occupancies are rounded.
             if other != here and atoms.occupancy[here] + atoms.occupancy[other] > 1.015:
                 return int(atoms.site_index[here]), int(atoms.site_index[other]), float(distance[other])
-        on_site = near[distance[near] < 1e-3]
+        on_site = near[distance[near] < _ONE_POSITION_NM]
         if atoms.occupancy[on_site].sum() > 1.015:
             return int(atoms.site_index[on_site[0]]), int(atoms.site_index[on_site[-1]]), 0.0
     return None

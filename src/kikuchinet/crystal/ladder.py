@@ -10,6 +10,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from functools import cache
 from itertools import permutations
+from typing import Literal
 
 import gemmi
 import numpy as np
@@ -144,26 +145,53 @@ def absent(setting: Setting, hkl: NDArray[np.int64]) -> NDArray[np.bool_]:
 
 
 @cache
-def _extinction_classes() -> tuple[tuple[int, ...], ...]:
-    """Groups with the same Laue class and the same absences, whatever their axes are called."""
+def classes_by_absences(symmetry: Literal["laue", "point group"]) -> tuple[tuple[int, ...], ...]:
+    """Groups that share their systematic absences and their Laue class or point group, axes relabelled where allowed.
+
+    Parameters
+    ----------
+    symmetry
+        Whether the Laue class or the point group is known besides the absences. Both as operations in the frame of
+        the lattice, so that -3m1 and -31m differ.
+
+    Returns
+    -------
+    tuple of tuple of int
+        Space-group numbers, class by class, in order of their first group.
+
+    Notes
+    -----
+    With the Laue class these are the 122 diffraction symbols of International Tables (Looijenga-Vos & Buerger, Vol. A,
+    chapter 1.6); with the point group 217 classes remain, the 230 groups less the 11 enantiomorphic pairs and the pairs
+    {23, 24} and {197, 199}. Counted without regard to the setting of trigonal axes but with orthorhombic axes as the
+    reference settings name them, the numbers are 131 and 210.
+    """
     edge = 2 * _BOX + 1
     hkl = np.stack(np.meshgrid(*[np.arange(-_BOX, _BOX + 1)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
-    members: dict[tuple[str, bytes], list[int]] = defaultdict(list)
+    members: dict[tuple[bytes, bytes], list[int]] = defaultdict(list)
     for number in range(1, 231):
-        group = gemmi.get_spacegroup_reference_setting(number)
-        mask = absent(reference_setting(number), hkl).reshape(edge, edge, edge)
-        # Orthorhombic axes are interchangeable, so Pca2_1 and Pbcm share a pattern of absences (P b c -) only after
-        # a relabelling. In other systems the reference settings already agree on their axes.
-        orders = (
-            permutations(range(3)) if group.crystal_system_str() in {"orthorhombic", "cubic"} else [(0, 1, 2)]
+        setting = reference_setting(number)
+        mask = absent(setting, hkl).reshape(edge, edge, edge)
+        operations = setting.laue_operations if symmetry == "laue" else setting.point_group_operations
+        # Orthorhombic axes are interchangeable: Pca2_1 and Pbcm share their absences (P b c -) only after relabelling.
+        # In the other systems the reference settings already agree on their axes.
+        swap = setting.crystal_system == "orthorhombic"
+        orders = permutations(range(3)) if swap else iter([(0, 1, 2)])
+        key = min(
+            (_sorted_bytes(operations[:, order][:, :, order]), np.packbits(mask.transpose(order)).tobytes())
+            for order in map(list, orders)
         )
-        canonical = min(np.packbits(mask.transpose(order)).tobytes() for order in orders)
-        members[group.laue_str(), canonical].append(number)
+        members[key].append(number)
     return tuple(tuple(numbers) for numbers in members.values())
+
+
+def _sorted_bytes(operations: NDArray[np.int64]) -> bytes:
+    """A set of matrices as bytes that do not depend on their order."""
+    return b"".join(sorted(matrix.astype(np.int8).tobytes() for matrix in operations))
 
 
 @cache
 def extinction_groups(number: int) -> tuple[int, ...]:
     """Numbers of the groups with the Laue class and the systematic absences of a group, itself included."""
     wanted = reference_setting(number).number
-    return next(numbers for numbers in _extinction_classes() if wanted in numbers)
+    return next(numbers for numbers in classes_by_absences("laue") if wanted in numbers)

@@ -9,7 +9,7 @@ import numpy as np
 import spglib
 from numpy.typing import NDArray
 
-from kikuchinet.crystal.symmetry import reference_setting
+from kikuchinet.crystal.symmetry import Setting, reference_setting
 
 if TYPE_CHECKING:
     from kikuchinet.crystal.crystal import Crystal
@@ -96,3 +96,42 @@ def operation_keys(rotations: NDArray[Any], translations: NDArray[Any]) -> froze
 def _operation_keys_of_reference(number: int) -> frozenset[tuple[int, ...]]:
     setting = reference_setting(number)
     return operation_keys(setting.rotations, setting.translations)
+
+
+def reference_transformation(
+    rotations: NDArray[np.int64], translations: NDArray[np.float64], metric: NDArray[np.float64]
+) -> tuple[Setting, NDArray[np.float64], NDArray[np.float64]] | None:
+    """How to get from a setting that nobody tabulates to the reference setting of its group.
+
+    spglib is shown a structure made for the purpose: three general orbits under exactly the operations given, so that
+    what it finds depends on the operations only and not on atoms that may have a higher symmetry.
+
+    Parameters
+    ----------
+    rotations, translations
+        The operations, shapes (m, 3, 3) and (m, 3).
+    metric
+        Metric tensor of the cell in nm², obeying the operations.
+
+    Returns
+    -------
+    setting, matrix, shift
+        The reference setting and the change of coordinates x' = matrix @ x + shift; None if spglib finds no group with
+        as many operations as were given.
+    """
+    rng = np.random.default_rng(20)
+    lattice = np.linalg.cholesky(metric)
+    # The cell may look more symmetric than its operations; orbits of different kinds in general positions do not.
+    points = rng.uniform(0.05, 0.45, size=(3, 3))
+    orbits = [np.einsum("nij,j->ni", rotations, point) + translations for point in points]
+    kinds = np.repeat(np.arange(1, len(points) + 1), len(rotations))
+    cell = (lattice * _NM_TO_ANGSTROM, np.concatenate(orbits) % 1.0, kinds)
+    dataset = spglib_dataset(cell, 1e-5)
+    if dataset is None:
+        return None
+    number = int(dataset.number)
+    dataset = spglib_dataset(cell, 1e-5, hall_number_of_reference(number))
+    if dataset is None or len(dataset.rotations) != len(rotations):
+        return None
+    matrix = np.asarray(dataset.transformation_matrix, dtype=np.float64)
+    return reference_setting(number), matrix, np.asarray(dataset.origin_shift, dtype=np.float64)

@@ -51,6 +51,11 @@ class Setting:
         return str(self._gemmi.hall)
 
     @property
+    def crystal_system(self) -> str:
+        """One of the seven crystal systems, in lower case."""
+        return str(self._gemmi.crystal_system_str())
+
+    @property
     def is_reference(self) -> bool:
         """True for the setting of International Tables that the library uses by default."""
         return bool(self._gemmi.is_reference_setting())

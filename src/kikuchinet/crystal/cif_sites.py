@@ -1,0 +1,240 @@
+"""The atoms of a CIF."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass, field
+
+import gemmi
+import numpy as np
+from numpy.typing import NDArray
+
+from kikuchinet.crystal.crystal import DEFAULT_B_ISO_NM2, Site
+from kikuchinet.crystal.elements import atomic_number, symbol
+from kikuchinet.crystal.orbits import full_orbit, snap, wrap
+from kikuchinet.crystal.symmetry import Setting
+from kikuchinet.errors import InputError
+
+_ANGSTROM2_TO_NM2 = 0.01
+_VACANCY = re.compile(r"^(va|vac|vc|vacancy|q|du|dummy)[\d_']*$", re.IGNORECASE)
+_LARGEST_B_NM2 = 0.3  # 30 Å², u = 0.6 Å: beyond this a number is a slip or a wrong unit
+
+
+@dataclass
+class SiteTable:
+    """Sites as listed, with what had to be assumed.
+
+    Parameters
+    ----------
+    sites
+        Sites in the order of the file.
+    notes
+        Assumptions and changes, for people.
+    """
+
+    sites: list[Site]
+    notes: list[str] = field(default_factory=list)
+
+
+def read_sites(block: gemmi.cif.Block, cell: gemmi.UnitCell, subject: str) -> SiteTable:
+    """Read the atom sites of a CIF block.
+
+    Parameters
+    ----------
+    block
+        The data block.
+    cell
+        The cell in ångström, to make B of anisotropic displacements.
+    subject
+        Name of the file, for errors.
+
+    Returns
+    -------
+    SiteTable
+        Sites with a Debye-Waller factor each. Dummies and vacancies are left out; D and T become H; charges are
+        dropped.
+
+    Raises
+    ------
+    InputError
+        If an element, a coordinate or an occupancy cannot be used, or there are no atoms.
+    """
+    columns = ("fract_x", "fract_y", "fract_z", "?label", "?type_symbol", "?occupancy", "?calc_flag")
+    displacement = ("?U_iso_or_equiv", "?B_iso_or_equiv")
+    table = block.find("_atom_site_", list(columns + displacement))
+    if len(table) == 0:
+        raise InputError(subject, "has no atoms (no _atom_site_fract_x, _y, _z)")
+    anisotropic = _anisotropic_b(block, cell)
+    result = SiteTable([])
+    defaulted, dropped = [], []
+    for row in table:
+        text = {name.lstrip("?"): _text(row, i) for i, name in enumerate(columns + displacement)}
+        label = text["label"] or text["type_symbol"]
+        if text["calc_flag"].lower() == "dum" or _VACANCY.match(text["type_symbol"] or label):
+            dropped.append(label)
+            continue
+        occupancy = _number(text["occupancy"], default=1.0)
+        if not (math.isfinite(occupancy) and 0.0 <= occupancy <= 1.02):
+            raise InputError(subject, f"atom {label}: occupancy {text['occupancy']} is not between 0 and 1")
+        if occupancy == 0.0:
+            dropped.append(label)
+            continue
+        position = [_number(text[f"fract_{axis}"]) for axis in "xyz"]
+        if not all(math.isfinite(x) and abs(x) < 100.0 for x in position):
+            raise InputError(subject, f"atom {label}: position is missing or not a number")
+        b_iso = _isotropic_b(text, anisotropic.get(label))
+        if b_iso is None:
+            b_iso = DEFAULT_B_ISO_NM2
+            defaulted.append(label)
+        result.sites.append(
+            Site(
+                element=_element(text["type_symbol"], label, subject),
+                position=(position[0], position[1], position[2]),
+                occupancy=min(occupancy, 1.0),
+                b_iso_nm2=b_iso,
+                label=label,
+            )
+        )
+    if not result.sites:
+        raise InputError(subject, "has no atoms (only vacancies, dummies or empty sites)")
+    if defaulted:
+        which = "all sites" if len(defaulted) == len(result.sites) else ", ".join(_shortened(defaulted))
+        result.notes.append(f"B = {DEFAULT_B_ISO_NM2} nm² assumed for {which}")
+    if dropped:
+        result.notes.append(f"without {', '.join(_shortened(dropped))} (vacancy, dummy or empty)")
+    return result
+
+
+def _shortened(labels: list[str]) -> list[str]:
+    return labels if len(labels) <= 6 else [*labels[:5], f"{len(labels) - 5} more"]
+
+
+def _text(row: gemmi.cif.Table.Row, column: int) -> str:
+    if not row.has(column):
+        return ""
+    text = str(gemmi.cif.as_string(row[column])).strip()
+    return "" if text in {"?", "."} else text
+
+
+def _number(text: str, default: float = math.nan) -> float:
+    """A number as CIFs write it: ``0.333(2)``; a fraction such as ``1/3`` is understood too."""
+    if not text:
+        return default
+    numerator, slash, denominator = text.partition("/")
+    if slash:
+        top, bottom = gemmi.cif.as_number(numerator), gemmi.cif.as_number(denominator)
+        return float(top / bottom) if bottom else math.nan
+    return float(gemmi.cif.as_number(text))
+
+
+def _element(type_symbol: str, label: str, subject: str) -> str:
+    """Element of a type symbol such as ``Fe3+`` or, where there is none, of a label such as ``Fe1A``."""
+    source = type_symbol or label
+    letters = re.match(r"[A-Za-z]+", source)
+    name = letters.group(0) if letters else ""
+    # A symbol may be glued to other letters (CO2 for an oxygen's label, FeM1): take two letters if the second is small
+    # or the whole word has two letters, else one.
+    tries = [name[:2].capitalize(), name[:1].upper()]
+    if len(name) > 1 and name[1].isupper() and len(name) != 2:
+        tries.reverse()
+    if type_symbol and len(name) > 2:
+        tries = []
+    elif type_symbol and len(name) == 2:
+        tries = tries[:1]
+    for candidate in tries:
+        if candidate == "T":  # tritium, which gemmi does not know
+            return "H"
+        try:
+            return symbol(atomic_number(candidate))
+        except InputError:
+            continue
+    raise InputError(subject, f"atom {label}: {source!r} is not a chemical element")
+
+
+def _isotropic_b(text: dict[str, str], anisotropic: float | None) -> float | None:
+    """B in nm² from U, B or anisotropic displacements, whichever is given and can be true; None if none is."""
+    u_iso = _number(text["U_iso_or_equiv"]) * 8.0 * math.pi**2 * _ANGSTROM2_TO_NM2
+    b_iso = _number(text["B_iso_or_equiv"]) * _ANGSTROM2_TO_NM2
+    for value in (u_iso, b_iso, anisotropic):
+        # Zero is what programs write for "not refined".
+        if value is not None and math.isfinite(value) and 0.0 < value <= _LARGEST_B_NM2:
+            return value
+    return None
+
+
+def _anisotropic_b(block: gemmi.cif.Block, cell: gemmi.UnitCell) -> dict[str, float]:
+    """Equivalent B in nm² by label: 8π² U_eq, a third of the trace of the orthogonalised tensor
+    (Fischer & Tillmanns, Acta Cryst. C44 (1988) 775)."""
+    found: dict[str, float] = {}
+    for kind, factor in (("U", 8.0 * math.pi**2), ("B", 1.0)):
+        order = ["label", *(f"{kind}_{ij}" for ij in ("11", "22", "33", "12", "13", "23"))]
+        for row in block.find("_atom_site_aniso_", order):
+            values = [gemmi.cif.as_number(row[i]) for i in range(1, 7)]
+            if all(math.isfinite(v) for v in values):
+                tensor = gemmi.SMat33d(*values)
+                found.setdefault(gemmi.cif.as_string(row[0]), cell.calculate_u_eq(tensor) * factor * _ANGSTROM2_TO_NM2)
+    return found
+
+
+def asymmetric_unit(
+    table: SiteTable, setting: Setting, direct_matrix: NDArray[np.float64]
+) -> SiteTable:
+    """Sites moved onto their special positions, with symmetry copies taken out.
+
+    Two entries of one element at one position are one site (oxidation states such as Fe2+ and Fe3+ that share it);
+    entries at different positions of one orbit are copies, as in files that list the whole cell.
+
+    Parameters
+    ----------
+    table
+        Sites as listed.
+    setting
+        Setting of the space group.
+    direct_matrix
+        Rows a, b, c in nm.
+
+    Returns
+    -------
+    SiteTable
+        The asymmetric unit, and the notes of `table` with new ones.
+    """
+    kept: list[Site] = []
+    orbits: list[NDArray[np.float64]] = []
+    starts: list[NDArray[np.float64]] = []
+    copies = 0
+    for site in table.sites:
+        exact = snap(site.position, setting, direct_matrix)
+        merged = False
+        for index, (other, orbit) in enumerate(zip(kept, orbits, strict=True)):
+            if other.element != site.element or not _near(orbit, exact, direct_matrix).any():
+                continue
+            total = other.occupancy + site.occupancy
+            if _near(starts[index][None], exact, direct_matrix).any() and total <= 1.02:
+                kept[index] = Site(other.element, other.position, min(total, 1.0), other.b_iso_nm2, other.label)
+                merged = True
+            elif math.isclose(other.occupancy, site.occupancy, abs_tol=0.02):
+                copies += 1
+                merged = True
+            if merged:
+                break
+        if not merged:
+            position = wrap(exact[None])[0]
+            x, y, z = (float(value) for value in position)
+            kept.append(Site(site.element, (x, y, z), site.occupancy, site.b_iso_nm2, site.label))
+            orbits.append(full_orbit((x, y, z), setting, direct_matrix))
+            starts.append(exact)
+    notes = list(table.notes)
+    if copies:
+        notes.append(f"{copies} sites that symmetry makes of others taken out")
+    return SiteTable(kept, notes)
+
+
+def _near(
+    orbit: NDArray[np.float64], position: NDArray[np.float64], direct_matrix: NDArray[np.float64]
+) -> NDArray[np.bool_]:
+    difference = orbit - position
+    difference -= np.rint(difference)
+    # Entries of one site may differ by rounding; 0.01 nm is far less than any distance between two sites.
+    near: NDArray[np.bool_] = np.linalg.norm(difference @ direct_matrix, axis=1) < 0.01
+    return near
