@@ -1,0 +1,56 @@
+"""Progress bars on stderr, for people; nothing where no terminal is looking."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+
+class Advance(Protocol):
+    """What long work calls as it goes."""
+
+    def __call__(self, done: float, total: float | None = None) -> None:
+        """Say how much is `done` of how much in `total`, in any unit."""
+
+
+@contextmanager
+def progress(description: str, unit: str = "") -> Iterator[Advance]:
+    """Show a progress bar while the block runs.
+
+    Parameters
+    ----------
+    description
+        What is going on, in a few words.
+    unit
+        What is counted; printed after the numbers.
+
+    Yields
+    ------
+    Advance
+        To be called with what is done and the total, when known. Costs nothing where stderr is not a terminal.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda done, total=None: None
+        return
+    columns = (
+        TextColumn("[progress.description]{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn(unit),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task(description, total=None)
+
+        def advance(done: float, total: float | None = None) -> None:
+            if total is not None:
+                bar.update(task, completed=done, total=total)
+            else:
+                bar.update(task, completed=done)
+
+        yield advance

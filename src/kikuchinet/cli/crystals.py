@@ -1,0 +1,147 @@
+"""``kikuchinet crystals``: the library of named crystals."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from kikuchinet.cli._crystal_argument import find_crystal
+from kikuchinet.cli._output import console, table, text
+from kikuchinet.errors import InputError
+
+if TYPE_CHECKING:
+    from kikuchinet.crystal import Crystal
+
+
+def crystals(
+    name: Annotated[
+        str | None,
+        typer.Argument(help="Show this one: a name of the library, or a CIF file.", metavar="[NAME]"),
+    ] = None,
+    space_group: Annotated[
+        int | None, typer.Option("--space-group", min=1, max=230, help="Only crystals of this space group.")
+    ] = None,
+    elements: Annotated[
+        str | None, typer.Option("--elements", help="Only crystals made of these elements, such as Al,Ni.")
+    ] = None,
+    cif: Annotated[bool, typer.Option("--cif", help="Print the one crystal as CIF.")] = False,
+) -> None:
+    """List the library of crystals, or show one crystal.
+
+    "verified" says whether positions and lattice parameters were both read in the named source.
+
+    For example:
+
+    - `kikuchinet crystals`
+    - `kikuchinet crystals --space-group 221 --elements Al,Ni,Fe`
+    - `kikuchinet crystals Ni3Al`
+    - `kikuchinet crystals Ni3Al --cif > Ni3Al.cif`
+    """
+    if name is not None:
+        crystal = find_crystal(name)
+        if cif:
+            print(crystal.to_cif(), end="")
+        else:
+            _show(crystal)
+        return
+    if cif:
+        raise typer.BadParameter("name the crystal to print", param_hint="--cif")
+    _list(space_group, elements)
+
+
+def _list(space_group: int | None, elements: str | None) -> None:
+    from kikuchinet.crystal import crystals as library
+    from kikuchinet.identification import parse_elements
+
+    allowed = set(parse_elements(elements)) if elements is not None else None
+    chosen = [
+        crystal
+        for crystal in library.values()
+        if (space_group is None or crystal.space_group == space_group)
+        and (allowed is None or {site.element for site in crystal.sites} <= allowed)
+    ]
+    if not chosen:
+        raise InputError("crystals", "the library holds none that meets these conditions")
+    rows = table(
+        "name",
+        "formula",
+        "space group",
+        "symbol",
+        "a / nm",
+        "verified",
+        "source",
+        right=("space group", "a / nm"),
+    )
+    for crystal in sorted(chosen, key=lambda c: (c.space_group, c.name)):
+        rows.add_row(
+            text(crystal.name),
+            text(crystal.formula),
+            str(crystal.space_group),
+            crystal.symmetry.symbol,
+            f"{crystal.a_nm:.4f}",
+            "yes" if crystal.verified else "no",
+            text(crystal.source),
+        )
+    console().print(rows)
+    console().print(f"{len(chosen)} crystals" if len(chosen) != 1 else "1 crystal")
+
+
+def _show(crystal: Crystal) -> None:
+    from kikuchinet.crystal import ladder
+    from kikuchinet.diffraction import superlattice_ratio, visible_group
+
+    steps = crystal.symmetry
+    seen = visible_group(crystal)
+    facts = table("", "")
+    facts.show_header = False
+    for key, value in (
+        ("name", crystal.name),
+        ("formula", crystal.formula),
+        ("space group", f"{crystal.space_group}, {steps.symbol} (setting {crystal.setting})"),
+        (
+            "visible group",
+            f"{seen}, {ladder(seen).symbol}"
+            + ("" if seen == crystal.space_group else ": its order is too weak to see"),
+        ),
+        ("superlattice ratio", f"{superlattice_ratio(crystal):.3f}"),
+        ("point group", steps.point_group),
+        ("Laue class", steps.laue_class),
+        ("Bravais lattice", steps.bravais_lattice),
+        ("crystal system", steps.crystal_system),
+        ("same reflections", steps.extinction_class),
+        ("cell / nm", f"{crystal.a_nm:.5f}  {crystal.b_nm:.5f}  {crystal.c_nm:.5f}"),
+        ("cell / degrees", f"{crystal.alpha_deg:g}  {crystal.beta_deg:g}  {crystal.gamma_deg:g}"),
+        ("atoms in the cell", f"{crystal.n_atoms:g}"),
+        ("density", f"{crystal.density_g_cm3:.3f} g/cm³"),
+        ("mean atomic number", f"{crystal.mean_atomic_number:.2f}"),
+        ("prototype", crystal.prototype or "-"),
+        ("source", crystal.source or "-"),
+        ("positions verified", "yes" if crystal.structure_verified else "no"),
+        ("lattice verified", "yes" if crystal.lattice_verified else "no"),
+        ("note", crystal.note or "-"),
+    ):
+        facts.add_row(key, text(value))
+    console().print(facts)
+    sites = table(
+        "site",
+        "element",
+        "x",
+        "y",
+        "z",
+        "occupancy",
+        "B / nm²",
+        right=("x", "y", "z", "occupancy", "B / nm²"),
+    )
+    for site in crystal.sites:
+        x, y, z = site.position
+        sites.add_row(
+            text(site.label),
+            site.element,
+            f"{x:.5f}",
+            f"{y:.5f}",
+            f"{z:.5f}",
+            f"{site.occupancy:g}",
+            f"{site.b_iso_nm2:.5f}",
+        )
+    console().print(sites)

@@ -1,0 +1,92 @@
+"""What no answer of the network can decide: groups that look alike to a camera."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from kikuchinet.crystal import ladder
+
+_HIDDEN_ORDER: dict[int, tuple[tuple[int, str], ...]] = {
+    225: ((221, "L1_2 order between elements that scatter alike, as in FeNi3"),),
+    229: ((221, "B2 order between elements that scatter alike, as in CoFe"),),
+    221: ((225, "D0_3 or L2_1 order on a B2 lattice, where its own reflections are weak"),),
+}
+"""Ordered groups that become their visible parent when the superlattice reflections are too weak to see.
+
+Strongest superlattice over strongest fundamental structure factor: CoFe 0.008, FeNi3 0.015, Fe3Al 0.127, NiAl 0.26;
+below about 0.04 the patterns of ordered and disordered crystal cannot be told apart.
+"""
+
+
+@dataclass(frozen=True)
+class LookAlike:
+    """A space group that the answer leaves open.
+
+    Parameters
+    ----------
+    space_group
+        Its number.
+    symbol
+        Its short Hermann-Mauguin symbol.
+    kind
+        ``"hidden order"`` (an ordered crystal whose order is too weak to see) or ``"same reflections"`` (same Laue
+        class and same systematic absences).
+    why
+        The reason in words.
+    """
+
+    space_group: int
+    symbol: str
+    kind: str
+    why: str
+
+
+def kinematic_twins(space_group: int) -> tuple[int, ...]:
+    """Return the other groups with the Laue class and the systematic absences of a space group.
+
+    Parameters
+    ----------
+    space_group
+        Number, 1 to 230.
+
+    Returns
+    -------
+    tuple of int
+        In rising order. Kinematic diffraction, in which Friedel's law holds, gives all of them the same bands and
+        the same symmetry. 225, for one, shares them with 209 and 216.
+    """
+    return tuple(group for group in ladder(space_group).extinction_groups if group != space_group)
+
+
+def look_alikes(space_group: int, known: Collection[int] = ()) -> tuple[LookAlike, ...]:
+    """Return the groups that a pattern of `space_group` may as well belong to.
+
+    Parameters
+    ----------
+    space_group
+        The answer.
+    known
+        The classes of the model. A twin that the model was taught to tell apart is left out.
+
+    Returns
+    -------
+    tuple of LookAlike
+        Hidden order first, then groups with the same reflections.
+    """
+    found = [
+        LookAlike(group, ladder(group).symbol, "hidden order", why)
+        for group, why in _HIDDEN_ORDER.get(space_group, ())
+    ]
+    laue = ladder(space_group).laue_class
+    found += [
+        LookAlike(
+            group,
+            ladder(group).symbol,
+            "same reflections",
+            f"same Laue class {laue} and same absent reflections; only point group {ladder(group).point_group} differs",
+        )
+        for group in kinematic_twins(space_group)
+        if group not in known
+    ]
+    return tuple(found)

@@ -1,0 +1,52 @@
+"""Space-group symbols as crystallographers print them."""
+
+from __future__ import annotations
+
+import re
+
+import gemmi
+from markupsafe import Markup
+
+_TOKEN = re.compile(
+    r"-(?P<bar>\d)|(?P<screw>[2346])(?P<sub>[1-5])(?![0-9])|(?P<letter>[A-Za-z])|(?P<other>.)"
+)
+
+
+def hermann_mauguin(space_group: int) -> Markup:
+    """Return the Hermann-Mauguin symbol of a space group as HTML.
+
+    Parameters
+    ----------
+    space_group
+        Number, 1 to 230.
+
+    Returns
+    -------
+    markupsafe.Markup
+        Letters in italics, inversion axes with a bar, screw axes with their index lowered: ``F m -3 m`` with a bar
+        over the 3. Made from gemmi's table, safe to put into a page.
+    """
+    parts: list[str] = []
+    for position, direction in enumerate(_short_directions(space_group)):
+        if position:
+            # A thin gap keeps "P 3 2 1" from being read as a screw axis.
+            parts.append('<span class="thin"></span>')
+        for token in _TOKEN.finditer(direction):
+            if token["bar"]:
+                parts.append(f'<span class="bar">{token["bar"]}</span>')
+            elif token["screw"]:
+                parts.append(f"{token['screw']}<sub>{token['sub']}</sub>")
+            elif token["letter"]:
+                parts.append(f"<i>{token['letter']}</i>")
+            else:
+                parts.append(token["other"])
+    return Markup("".join(parts))  # noqa: S704  built from a fixed table
+
+
+def _short_directions(space_group: int) -> list[str]:
+    group = gemmi.find_spacegroup_by_number(space_group)
+    directions = group.hm.split()
+    # "P 1 21/c 1" is written P2_1/c: monoclinic symbols keep their one direction that says something.
+    if group.crystal_system_str() == "monoclinic":
+        directions = [directions[0], *(part for part in directions[1:] if part != "1")]
+    return directions

@@ -1,0 +1,183 @@
+"""The answer in words, with its reasons and its limits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from markupsafe import Markup, escape
+
+from kikuchinet.crystal import ladder
+from kikuchinet.identification import IdentificationResult
+from kikuchinet.report._symbols import hermann_mauguin
+
+LABELS = {
+    "clear": "clear answer",
+    "likely": "likely, not certain",
+    "undecided": "undecided",
+    "none": "nothing to see",
+}
+LATTICES = {
+    "aP": "primitive triclinic", "mP": "primitive monoclinic", "mS": "base-centred monoclinic",
+    "oP": "primitive orthorhombic", "oS": "base-centred orthorhombic", "oF": "face-centred orthorhombic",
+    "oI": "body-centred orthorhombic", "tP": "primitive tetragonal", "tI": "body-centred tetragonal",
+    "hP": "primitive hexagonal", "hR": "rhombohedral", "cP": "primitive cubic", "cF": "face-centred cubic",
+    "cI": "body-centred cubic",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How sure the answer is.
+
+    Parameters
+    ----------
+    level
+        ``clear``, ``likely``, ``undecided`` or ``none``.
+    label
+        The same for people.
+    sentence
+        The answer in one or two sentences.
+    """
+
+    level: str
+    label: str
+    sentence: Markup
+
+
+def percent(value: float) -> str:
+    """Return a share as people write it; never a round 100 % for what is not certain."""
+    if value >= 0.9995:
+        return "> 99.9 %" if value < 1.0 else "100 %"
+    if 0.0 < value < 0.0005:
+        return "< 0.1 %"
+    return f"{100.0 * value:.1f} %"
+
+
+def probability(value: float) -> str:
+    """Return a probability in per cent; a network is never wholly certain."""
+    return percent(min(value, 0.9999)) if value > 0.0 else "< 0.1 %"
+
+
+def named(space_group: int) -> Markup:
+    """Return a space group's symbol and number as HTML."""
+    return Markup('<span class="sg">{}</span> (No. {})').format(hermann_mauguin(space_group), space_group)
+
+
+def patterns(count: int) -> str:
+    """Return a number of patterns in words."""
+    return "one pattern" if count == 1 else f"{count:,} patterns"
+
+
+def verdict(result: IdentificationResult) -> Verdict:
+    """Return the answer in words."""
+    pooled, level = result.pooled, result.verdict
+    if pooled is None:
+        text = Markup("None of the patterns shows any contrast, so nothing can be said about the crystal.")
+        return Verdict(level, LABELS[level], text)
+    steps = ladder(pooled.space_group)
+    lattice = LATTICES[steps.bravais_lattice]
+    what = Markup("{}, {}").format(named(pooled.space_group), lattice)
+    how = Markup("with probability {}").format(probability(pooled.probability))
+    taken = "The pattern" if pooled.n_patterns == 1 else f"Taken together, the {patterns(pooled.n_patterns)}"
+    verb = {"clear": "say", "likely": "most likely show"}.get(level)
+    if verb is not None and pooled.n_patterns == 1:
+        verb = {"clear": "says", "likely": "most likely shows"}[level]
+    if verb is None:
+        text = Markup(
+            "{} {} not decide between groups. The first among them is {}, {}; read it as a hint, not as an answer."
+        ).format(taken, "does" if pooled.n_patterns == 1 else "do", what, how)
+    else:
+        text = Markup("{} {} {}, {}.").format(taken, verb, what, how)
+    return Verdict(level, LABELS[level], text)
+
+
+def reasons(result: IdentificationResult) -> list[Markup]:
+    """Return why the answer is what it is, from the numbers."""
+    pooled = result.pooled
+    identification = result.identification
+    n = len(identification)
+    if pooled is None:
+        return [
+            Markup("{} read, all of one grey level once the background is removed.").format(
+                patterns(n).capitalize()
+            )
+        ]
+    found: list[Markup] = []
+    answered = int((~identification.abstained).sum())
+    agree = int((identification.space_groups == pooled.space_group).sum())
+    if n == 1:
+        if not answered:
+            found.append(
+                Markup("On its own the pattern is not enough for an answer: {}.").format(
+                    identification.reasons[0]
+                )
+            )
+    else:
+        found.append(
+            Markup("On their own, {} of {} that were answered say {}; {} no answer.").format(
+                f"{agree:,}",
+                f"the {patterns(answered)}" if answered != 1 else "the one pattern",
+                named(pooled.space_group),
+                f"{n - answered:,} got" if n > answered else "none got",
+            )
+        )
+        column = identification.classes.index(pooled.space_group)
+        single = identification.probabilities[:, column]
+        found.append(
+            Markup("A single pattern gives it {} on median, from {} to {}.").format(
+                probability(float(np.median(single))),
+                probability(float(single.min())),
+                probability(float(single.max())),
+            )
+        )
+    second, value = result.ranking()[1]
+    found.append(Markup("The runner-up is {} with {}.").format(named(second), probability(value)))
+    if len(result.counts) > 2 and agree < 0.8 * max(answered, 1):
+        found.append(
+            Markup(
+                "Single patterns disagree. If the input holds several phases, do not read the pooled answer: "
+                "look at the counts below and identify the phases apart."
+            )
+        )
+    return found
+
+
+def limits(result: IdentificationResult) -> list[Markup]:
+    """Return what the answer must not be taken for."""
+    classes = result.card.classes
+    listed = Markup(", ").join(named(group) for group in classes)
+    items = [
+        Markup(
+            "The model knows {} space groups and no others: {}. A crystal of any other group is answered with one of "
+            "these, or not at all."
+        ).format(len(classes), listed),
+        Markup(
+            "It was taught on simulated patterns of a limited number of materials. Crystals and cameras unlike those "
+            "may be answered wrongly and with confidence."
+        ),
+        Markup(
+            "Probabilities hold for patterns like those it was calibrated on (simulated ones). No orientation, lattice "
+            "parameter or composition is used or found."
+        ),
+    ]
+    if result.card.labels == "visible":
+        items.append(
+            Markup(
+                "Its classes are the groups that a camera can see: a crystal whose order is too weak to see (such as "
+                "FeNi<sub>3</sub>) counts as its disordered parent."
+            )
+        )
+    if len(result.identification) > 1:
+        items.append(
+            Markup(
+                "The pooled answer takes all patterns for one crystal and weights them as partly dependent "
+                "(correlation {} between patterns of one scan)."
+            ).format(f"{result.card.pool_correlation:g}")
+        )
+    notes = result.card.details.get("known_failures") or result.card.details.get("limits")
+    if isinstance(notes, str):
+        items.append(escape(notes))
+    elif isinstance(notes, list | tuple):
+        items.extend(escape(str(note)) for note in notes)
+    return items
