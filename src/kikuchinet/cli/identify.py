@@ -109,10 +109,9 @@ def _print(result: IdentificationResult) -> None:
         return
     from kikuchinet.crystal import ladder
 
-    symbol = ladder(result.pooled.space_group).symbol
-    console().print(
-        f"All together: {result.pooled.space_group} {symbol}, probability {result.pooled.probability:.3f} ({result.verdict})"
-    )
+    pooled = result.pooled
+    answer = f"{pooled.space_group} {ladder(pooled.space_group).symbol}"
+    console().print(f"All together: {answer}, probability {pooled.probability:.3f} ({result.verdict})")
     if result.elements:
         names = ", ".join(candidate.name for candidate in result.candidates) or "none"
         console().print(
