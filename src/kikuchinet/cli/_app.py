@@ -12,10 +12,14 @@ import typer
 from kikuchinet._version import __version__
 from kikuchinet.cli._group import CommandGroup
 from kikuchinet.cli._quiet import quieten
+from kikuchinet.cli.benchmark import benchmark
 from kikuchinet.cli.crystals import crystals
+from kikuchinet.cli.evaluate import evaluate
+from kikuchinet.cli.generate import generate
 from kikuchinet.cli.identify import identify
 from kikuchinet.cli.models import models
 from kikuchinet.cli.simulate import simulate
+from kikuchinet.cli.train import train
 
 app = typer.Typer(
     cls=CommandGroup,
@@ -26,7 +30,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for _command in (identify, crystals, simulate, models):
+for _command in (identify, crystals, simulate, generate, train, evaluate, models, benchmark):
     app.command()(_command)
 
 

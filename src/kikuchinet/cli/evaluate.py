@@ -1,0 +1,98 @@
+"""``kikuchinet evaluate``: how good a model is."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from kikuchinet.cli._output import console, table, text
+from kikuchinet.cli.generate import CameraPreset
+from kikuchinet.errors import InputError
+
+if TYPE_CHECKING:
+    from kikuchinet.evaluation import Evaluation, Scores
+
+
+def evaluate(
+    model: Annotated[str, typer.Argument(help="A shipped model, or a folder with one.", metavar="MODEL")],
+    patterns: Annotated[
+        Path,
+        typer.Argument(
+            help="A manifest (CSV or Parquet) of stored patterns; or a training configuration (TOML), for fresh "
+            "simulated patterns of its materials.",
+            metavar="MANIFEST|CONFIG",
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", help="Folder for the tables; made if it does not exist.")],
+    count: Annotated[
+        int, typer.Option("--count", min=1, help="Fresh patterns, with a configuration.")
+    ] = 6000,
+    camera: Annotated[
+        CameraPreset, typer.Option("--camera", help="Quality of fresh patterns, with a configuration.")
+    ] = CameraPreset.GOOD,
+    cache: Annotated[
+        Path, typer.Option("--cache", help="Folder where simulated master patterns are kept.")
+    ] = Path("cache"),
+) -> None:
+    """Score a model: recall, precision and counts, with 95 % intervals.
+
+    Against the literal space group and against the one that a camera can see. Writes CSV tables, evaluation.md and
+    evaluation.json.
+
+    For example:
+
+    - `kikuchinet evaluate xception-m3m-6 patterns.csv --out scores`
+    - `kikuchinet evaluate my-model/ configs/xception-m3m-6.toml --out scores --count 6000`
+    """
+    if out.exists() and not out.is_dir():
+        raise InputError(out, "is a file, not a folder for tables")
+    result = _run(model, patterns, out, count, camera, cache)
+    for scores in (result.visible, result.literal):
+        _print(scores)
+    console().print(f"Tables: {text(out)}", soft_wrap=True)
+
+
+def _run(model: str, patterns: Path, out: Path, count: int, camera: CameraPreset, cache: Path) -> Evaluation:
+    progress = sys.stderr.isatty()
+    if patterns.suffix.lower() != ".toml":
+        from kikuchinet.evaluation import evaluate as run
+
+        return run(model, patterns, out, progress=progress)
+
+    from kikuchinet.datasets import prepare
+    from kikuchinet.evaluation import evaluate_fresh
+    from kikuchinet.models import load_model
+    from kikuchinet.training import read_config
+
+    config = read_config(patterns)
+    if config.masters is None or config.stream is None:
+        raise InputError(patterns, "describes no stream of simulated patterns")
+    # The model first: a mistyped name must not wait for hours of simulation.
+    network = load_model(model)
+    masters = prepare(config.masters, cache, progress=progress)
+    return evaluate_fresh(
+        network, masters, out, config=config.stream, camera=camera.value, count=count, progress=progress
+    )
+
+
+def _print(scores: Scores) -> None:
+    rows = table(
+        "space group",
+        "symbol",
+        "patterns",
+        "recall",
+        "95 %",
+        "precision",
+        right=("patterns", "recall", "precision"),
+    )
+    for row in scores.groups.itertuples():
+        interval = f"{row.recall_low:.3f} to {row.recall_high:.3f}" if row.patterns else ""
+        recall = f"{row.recall:.3f}" if row.patterns else ""
+        precision = f"{row.precision:.3f}" if row.answered else ""
+        rows.add_row(str(row.space_group), row.symbol, f"{row.patterns:,}", recall, interval, precision)
+    console().print(f"{scores.kind} space group")
+    console().print(rows)
+    console().print(f"accuracy {scores.accuracy:.4f}, mean recall of the groups {scores.macro_recall:.4f}\n")
