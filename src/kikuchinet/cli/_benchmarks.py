@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,8 @@ import numpy as np
 PATTERN_SIDE = 128
 PATTERNS = 512
 REPEATS = 3
+EMSOFT_FILE = "ni_mc_mp_20kv_uint8_gzip_opts9.h5"
+"""EMsoft's Ni master pattern as it lies inside kikuchipy, with EMsoft's own log."""
 
 
 @dataclass(frozen=True)
@@ -118,9 +121,7 @@ def simulate() -> Comparison:
     from kikuchinet.diffraction import simulate as run
 
     signal = kikuchipy.data.nickel_ebsd_master_pattern_small(projection="lambert", hemisphere="both")
-    path = signal.metadata.General.original_filename
-    folder = os.path.dirname(kikuchipy.__file__)
-    path = os.path.join(folder, "data", "emsoft_ebsd_master_pattern", os.path.basename(path))
+    path = Path(kikuchipy.__file__).parent / "data" / "emsoft_ebsd_master_pattern" / EMSOFT_FILE
     with h5py.File(path) as file:
         seconds = float(file["EMheader/EBSDmaster/Duration"][0])
         threads = int(file["NMLparameters/EBSDMasterNameList/nthreads"][0])
