@@ -1,0 +1,298 @@
+"""What a pattern goes through before a network sees it, the same for simulated and measured ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numba as nb
+import numpy as np
+from numpy.typing import NDArray
+
+from kikuchinet.errors import InputError
+from kikuchinet.microscope.filters import resample
+from kikuchinet.patterns.lowpass import gaussian_basis, smooth_kernel
+from kikuchinet.patterns.screen import BLOCKS, find_screen_blocks, paint_mask
+from kikuchinet.patterns.trend import subtract_trend
+
+Images = NDArray[np.float32]
+Basis = tuple[Images, Images, Images, Images]
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How patterns are made ready.
+
+    Parameters
+    ----------
+    background_sigma
+        Standard deviation of the Gaussian background, in heights. An eighth is kikuchipy's choice for the
+        dynamic background, and wider than any low-index band but narrower than vignetting.
+    passes
+        How many times the background is taken off. One pass leaves a vignetting as strong as the bands on raw
+        frames; three do not (measured on raw NORDIF frames of Si and Ni).
+    contrast_sigma
+        Standard deviation, in heights, of the Gaussian in which contrast is made even. Bands are a constant
+        part of the local brightness, so a raw frame has less contrast where it is darker; a vendor's
+        division by the static background has undone that. Evened out, the two look alike.
+    clip
+        Values beyond this many standard deviations are clipped: dust, dead pixels, edges of shadows.
+    """
+
+    background_sigma: float = 1.0 / 8.0
+    passes: int = 3
+    contrast_sigma: float = 1.0 / 5.0
+    clip: float = 4.0
+
+    def __post_init__(self) -> None:
+        if not (0.02 <= self.background_sigma <= 2.0 and 0.02 <= self.contrast_sigma <= 2.0):
+            raise InputError("preprocessing", "a Gaussian must be between 0.02 and 2 heights wide")
+        if self.passes < 1 or self.clip <= 0:
+            raise InputError("preprocessing", "needs at least one pass and a positive clip")
+
+
+DEFAULT = Preprocessing()
+
+
+def preprocess(
+    images: NDArray[np.generic] | Sequence[NDArray[np.generic]],
+    size: tuple[int, int] = (128, 128),
+    settings: Preprocessing = DEFAULT,
+    static_background: NDArray[np.generic] | None = None,
+) -> Images:
+    """Make patterns ready for a network.
+
+    Parameters
+    ----------
+    images
+        (n, rows, columns) of any real type, one image (rows, columns), or a sequence of images of unequal
+        shapes.
+    size
+        Rows and columns of the result, at least 32 each.
+    settings
+        How; the default is what shipped networks were trained with.
+    static_background
+        (rows, columns) of the images: the screen without bands, as some files hold it. Images are divided
+        by it first, which takes away dust and the screen's own structure.
+
+    Returns
+    -------
+    numpy.ndarray
+        float32 (n, *size): mean 0 and standard deviation 1 over the screen, 0 outside it, all 0 for a blank
+        image.
+
+    Raises
+    ------
+    InputError
+        If an image is not two-dimensional, is empty, is not of a real type or holds numbers that are not
+        finite.
+
+    Notes
+    -----
+    In order: division by the static background, if given; centre crop to the aspect of `size`; resize, by
+    area averages where it shrinks; find the screen; take off the Gaussian background, normalised within the
+    screen, three times; even out the local contrast; clip; standardise. Every step is independent of the
+    grey scale's offset and gain, so an exposure's settings, or the vendor's stretching of contrast, do not
+    matter.
+    """
+    rows, columns = (int(side) for side in size)
+    if min(rows, columns) < 32:
+        raise InputError("preprocess size", f"{(rows, columns)} is less than 32 px")
+    if static_background is not None:
+        images = divide_static(images, static_background)
+    stack = _at_size(images, (rows, columns))
+    out = np.empty_like(stack)
+    narrow, wide = (
+        (*gaussian_basis(rows, part * rows), *gaussian_basis(columns, part * rows))
+        for part in (settings.background_sigma, settings.contrast_sigma)
+    )
+    _preprocess_kernel(stack, narrow, wide, settings.passes, np.float32(settings.clip), out)
+    return out
+
+
+def divide_static(
+    images: NDArray[np.generic] | Sequence[NDArray[np.generic]], background: NDArray[np.generic]
+) -> Images:
+    """Divide raw frames by the static background.
+
+    Parameters
+    ----------
+    images
+        (n, rows, columns), (rows, columns), or a sequence of images, all of the background's shape.
+    background
+        (rows, columns), the screen without bands, in the same units.
+
+    Returns
+    -------
+    numpy.ndarray
+        float32 (n, rows, columns), about 1 on the screen.
+
+    Raises
+    ------
+    InputError
+        If shapes disagree or the background is not a positive, finite image.
+
+    Notes
+    -----
+    Where the background is below a twentieth of its median there is no signal to restore; it counts as a
+    twentieth there, so that black corners stay black.
+    """
+    level = np.asarray(background, dtype=np.float32)
+    if level.ndim != 2 or not np.isfinite(level).all() or np.median(level) <= 0:
+        raise InputError("static background", "is not a positive, finite image of rows and columns")
+    stack = np.asarray(images)
+    stack = stack[None] if stack.ndim == 2 else stack
+    if stack.ndim != 3 or stack.shape[1:] != level.shape:
+        raise InputError("static background", f"shape {level.shape} is not that of the patterns")
+    floor = np.float32(0.05 * np.median(level))
+    return np.divide(stack, np.maximum(level, floor), dtype=np.float32)
+
+
+def crop_to_aspect(image: NDArray[np.generic], size: tuple[int, int]) -> NDArray[np.generic]:
+    """Return the largest centred part of an image, or stack of images, with the aspect of `size` (a view)."""
+    rows, columns = image.shape[-2:]
+    wanted_columns = min(columns, max(1, round(rows * size[1] / size[0])))
+    wanted_rows = min(rows, max(1, round(columns * size[0] / size[1])))
+    top, left = (rows - wanted_rows) // 2, (columns - wanted_columns) // 2
+    return image[..., top : top + wanted_rows, left : left + wanted_columns]
+
+
+def _at_size(images: NDArray[np.generic] | Sequence[NDArray[np.generic]], size: tuple[int, int]) -> Images:
+    """Return images checked, cropped and resized, float32 (n, *size)."""
+    if isinstance(images, np.ndarray):
+        stack = images[None] if images.ndim == 2 else images
+        if stack.ndim != 3:
+            raise InputError("patterns", f"shape {images.shape}; (n, rows, columns) is needed")
+        return _resized(stack, size, "patterns")
+    parts = [_resized(np.asarray(image)[None], size, f"pattern {k}") for k, image in enumerate(images)]
+    return np.concatenate(parts) if parts else np.empty((0, *size), dtype=np.float32)
+
+
+def _resized(stack: NDArray[np.generic], size: tuple[int, int], name: str) -> Images:
+    if stack.ndim != 3:
+        raise InputError(name, f"shape {stack.shape[1:]}; an image has rows and columns")
+    if min(stack.shape[1:]) < 2:
+        raise InputError(name, f"shape {stack.shape[1:]} is too small for a pattern")
+    if stack.dtype.kind not in "buif":
+        raise InputError(name, f"type {stack.dtype} is not a grey level")
+    cropped = np.ascontiguousarray(crop_to_aspect(stack, size), dtype=np.float32)
+    if stack.dtype.kind == "f":
+        finite = np.isfinite(cropped).all(axis=(1, 2))
+        if not finite.all():
+            first = int(np.argmin(finite))
+            raise InputError(name, f"image {first} holds numbers that are not finite")
+    return resample(cropped, size)
+
+
+# Not the whole of fastmath: comparisons with infinity and NaN must keep their meaning.
+_FAST = {"contract", "reassoc", "nsz", "arcp"}
+_ZERO, _ONE, _TINY = np.float32(0.0), np.float32(1.0), np.float32(1e-6)
+#: Part of the mean variance that is added to the local one: an empty corner is not blown up to full contrast.
+_VARIANCE_FLOOR = np.float32(0.05)
+
+
+@nb.njit(nogil=True, cache=True)
+def _preprocess_kernel(
+    images: Images, narrow: Basis, wide: Basis, passes: int, clip: np.float32, out: Images
+) -> None:
+    n, rows, columns = images.shape
+    means = np.empty((BLOCKS, BLOCKS), dtype=np.float32)
+    outside = np.empty((BLOCKS, BLOCKS), dtype=np.bool_)
+    mask = np.empty((rows, columns), dtype=np.bool_)
+    weight = np.empty((rows, columns), dtype=np.float32)
+    norm = np.empty((rows, columns), dtype=np.float32)
+    work = np.empty((rows, columns), dtype=np.float32)
+    smooth = np.empty((rows, columns), dtype=np.float32)
+    for k in range(n):
+        image = out[k]
+        image[:] = images[k]
+        lowest, highest = image.min(), image.max()
+        # Rounding alone spreads a constant float image by a few units in the last place.
+        if highest - lowest <= _TINY * max(abs(highest), abs(lowest)):
+            image[:] = _ZERO
+            continue
+        masked = find_screen_blocks(image, means, outside)
+        subtract_trend(image, means, outside)
+        paint_mask(outside, mask)
+        weight[:] = mask
+        _standardise(image, weight)
+        _subtract_background(image, weight, masked, narrow, passes, norm, smooth)
+        _standardise(image, weight)
+        _even_contrast(image, weight, wide, clip, norm, work, smooth)
+        _standardise(image, weight)
+        _clip(image, clip)
+
+
+@nb.njit(nogil=True, cache=True, fastmath=_FAST)
+def _subtract_background(
+    image: Images, weight: Images, masked: bool, narrow: Basis, passes: int, norm: Images, smooth: Images
+) -> None:
+    """Take the Gaussian average over the screen off an image `passes` times, in place."""
+    rows, columns = image.shape
+    if not masked:
+        # All passes at once: without a mask they only scale cosine coefficients.
+        smooth_kernel(image, narrow[0], narrow[1], narrow[2], narrow[3], passes, smooth)
+        for i in range(rows):
+            for j in range(columns):
+                image[i, j] -= smooth[i, j]
+        return
+    smooth_kernel(weight, narrow[0], narrow[1], narrow[2], narrow[3], 1, norm)
+    for _ in range(passes):
+        # The image is zero outside the screen, so its plain average is the numerator of that over the screen.
+        smooth_kernel(image, narrow[0], narrow[1], narrow[2], narrow[3], 1, smooth)
+        for i in range(rows):
+            for j in range(columns):
+                image[i, j] = weight[i, j] * (image[i, j] - smooth[i, j] / max(norm[i, j], _TINY))
+
+
+@nb.njit(nogil=True, cache=True, fastmath=_FAST)
+def _even_contrast(
+    image: Images, weight: Images, wide: Basis, clip: np.float32, norm: Images, work: Images, smooth: Images
+) -> None:
+    """Divide a standardised image by its local standard deviation over the screen, in place."""
+    rows, columns = image.shape
+    _clip(image, clip)
+    for i in range(rows):
+        for j in range(columns):
+            work[i, j] = image[i, j] * image[i, j]
+    smooth_kernel(work, wide[0], wide[1], wide[2], wide[3], 1, smooth)
+    smooth_kernel(weight, wide[0], wide[1], wide[2], wide[3], 1, norm)
+    for i in range(rows):
+        for j in range(columns):
+            variance = max(smooth[i, j] / max(norm[i, j], _TINY), _ZERO)
+            image[i, j] *= weight[i, j] / np.sqrt(variance + _VARIANCE_FLOOR)
+
+
+@nb.njit(nogil=True, cache=True)
+def _clip(image: Images, clip: np.float32) -> None:
+    for i in range(image.shape[0]):
+        for j in range(image.shape[1]):
+            image[i, j] = min(max(image[i, j], -clip), clip)
+
+
+@nb.njit(nogil=True, cache=True, fastmath=_FAST)
+def _standardise(image: Images, weight: Images) -> None:
+    """Shift and scale an image to mean 0 and standard deviation 1 over the screen, in place; 0 outside."""
+    rows, columns = image.shape
+    count = total = np.float64(0.0)
+    for i in range(rows):
+        line, width = np.float32(0.0), np.float32(0.0)
+        for j in range(columns):
+            line += weight[i, j] * image[i, j]
+            width += weight[i, j]
+        total += line
+        count += width
+    mean = np.float32(total / count)
+    squares = np.float64(0.0)
+    for i in range(rows):
+        line = np.float32(0.0)
+        for j in range(columns):
+            value = (image[i, j] - mean) * weight[i, j]
+            image[i, j] = value
+            line += value * value
+        squares += line
+    spread = np.sqrt(squares / count)
+    scale = np.float32(1.0 / spread) if spread > 0.0 else np.float32(0.0)
+    for i in range(rows):
+        for j in range(columns):
+            image[i, j] *= scale
