@@ -107,11 +107,25 @@ class IdentificationResult:
         return np.ptp(probabilities, axis=1) > 0.0
 
     @property
+    def agreement(self) -> float:
+        """Share of the patterns answered one by one that say the same as all together; 1 where none was answered."""
+        answers = self.identification.space_groups[~self.identification.abstained]
+        if self.pooled is None or answers.size == 0:
+            return 1.0
+        return float((answers == self.pooled.space_group).mean())
+
+    @property
     def verdict(self) -> str:
-        """``clear``, ``likely`` or ``undecided`` by the pooled probability; ``none`` without any evidence."""
+        """``clear``, ``likely``, ``undecided``, or ``none`` without any evidence.
+
+        Notes
+        -----
+        By the pooled probability. An answer that fewer than half of the single answers share is at best likely, however
+        high that probability is: the input may hold several phases, or the model may be out of its depth.
+        """
         if self.pooled is None:
             return "none"
-        if self.pooled.probability >= CLEAR:
+        if self.pooled.probability >= CLEAR and self.agreement >= 0.5:
             return "clear"
         return "likely" if self.pooled.probability >= LIKELY else "undecided"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import gemmi
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 _TOKEN = re.compile(
     r"-(?P<bar>\d)|(?P<screw>[2346])(?P<sub>[1-5])(?![0-9])|(?P<letter>[A-Za-z])|(?P<other>.)"
@@ -50,3 +50,26 @@ def _short_directions(space_group: int) -> list[str]:
     if group.crystal_system_str() == "monoclinic":
         directions = [directions[0], *(part for part in directions[1:] if part != "1")]
     return directions
+
+
+def point_group(symbol: str) -> Markup:
+    """Return a point group such as ``m-3m`` as HTML, with bars and italics; safe to put into a page."""
+    parts = []
+    for token in re.finditer(r"-(?P<bar>\d)|(?P<letter>[a-z])|(?P<other>.)", symbol):
+        if token["bar"]:
+            parts.append(Markup('<span class="bar">{}</span>').format(token["bar"]))
+        elif token["letter"]:
+            parts.append(Markup("<i>{}</i>").format(token["letter"]))
+        else:
+            parts.append(escape(token["other"]))
+    return Markup("").join(parts)
+
+
+def subscripts(text: str) -> Markup:
+    """Return text as HTML with the numbers of formulas (``FeNi3``) and of structure types (``L1_2``) lowered."""
+    parts = re.split(r"_(\d+)|(?<=[a-zA-Z)])(?<![LDAB])(\d+(?:\.\d+)?)", text)
+    # re.split gives: plain, group 1, group 2, plain, ...; one of the two groups is None.
+    html = [escape(parts[0])]
+    for first, second, plain in zip(parts[1::3], parts[2::3], parts[3::3], strict=True):
+        html += [Markup("<sub>{}</sub>").format(first or second), escape(plain)]
+    return Markup("").join(html)

@@ -44,19 +44,24 @@ class Verdict:
     label: str
     sentence: Markup
 
+    @property
+    def answers(self) -> bool:
+        """Whether there is an answer at all, and not only a hint."""
+        return self.level in {"clear", "likely"}
+
 
 def percent(value: float) -> str:
     """Return a share as people write it; never a round 100 % for what is not certain."""
     if value >= 0.9995:
-        return "> 99.9 %" if value < 1.0 else "100 %"
+        return "> 99.9\u00a0%" if value < 1.0 else "100\u00a0%"
     if 0.0 < value < 0.0005:
-        return "< 0.1 %"
-    return f"{100.0 * value:.1f} %"
+        return "< 0.1\u00a0%"
+    return f"{100.0 * value:.1f}\u00a0%"
 
 
 def probability(value: float) -> str:
     """Return a probability in per cent; a network is never wholly certain."""
-    return percent(min(value, 0.9999)) if value > 0.0 else "< 0.1 %"
+    return percent(min(value, 0.9999)) if value > 0.0 else "< 0.1\u00a0%"
 
 
 def named(space_group: int) -> Markup:
@@ -175,9 +180,6 @@ def limits(result: IdentificationResult) -> list[Markup]:
                 "(correlation {} between patterns of one scan)."
             ).format(f"{result.card.pool_correlation:g}")
         )
-    notes = result.card.details.get("known_failures") or result.card.details.get("limits")
-    if isinstance(notes, str):
-        items.append(escape(notes))
-    elif isinstance(notes, list | tuple):
-        items.extend(escape(str(note)) for note in notes)
+    failures = result.card.details.get("known_failures", ())
+    items.extend(escape(str(note)) for note in ([failures] if isinstance(failures, str) else failures))
     return items

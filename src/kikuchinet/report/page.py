@@ -20,7 +20,7 @@ from kikuchinet.patterns import preprocess
 from kikuchinet.report import _words as words
 from kikuchinet.report._images import file_uri, stretched
 from kikuchinet.report._samples import chosen
-from kikuchinet.report._symbols import hermann_mauguin
+from kikuchinet.report._symbols import hermann_mauguin, point_group, subscripts
 
 _BARS = 6
 """Groups that get a bar of their own; the others share one."""
@@ -67,18 +67,19 @@ def view(result: IdentificationResult, folder: Path) -> dict[str, Any]:
             "symbol": steps.symbol,
             "crystal_system": steps.crystal_system,
             "bravais_lattice": f"{steps.bravais_lattice} ({words.LATTICES[steps.bravais_lattice]})",
-            "point_group": steps.point_group,
+            "point_group": point_group(steps.point_group),
         }
     rest = ranking[_BARS:]
     what = _what(result)
     shown = chosen(result.identification)
-    title = f"{winner['symbol']} ({winner['number']})" if winner else "no answer"
+    said = words.verdict(result)
+    title = f"{winner['symbol']} ({winner['number']})" if winner and said.answers else "no answer"
     n = len(result.identification)
     return {
         "version": __version__,
         "page_title": f"{title}: {what} | kikuchinet",
         "what": what,
-        "verdict": words.verdict(result),
+        "verdict": said,
         "reasons": words.reasons(result),
         "limits": words.limits(result),
         "winner": winner,
@@ -107,6 +108,7 @@ def view(result: IdentificationResult, folder: Path) -> dict[str, Any]:
         "settings": [(key.replace("_", " "), _plain(value)) for key, value in result.settings.items()],
         "card": _flat(result.card.details),
         "symbol": hermann_mauguin,
+        "subscripts": subscripts,
         "percent": words.percent,
     }
 
@@ -200,6 +202,8 @@ def _model_facts(result: IdentificationResult) -> list[tuple[str, str]]:
 
 
 def _plain(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
     if isinstance(value, list | tuple):
         return ", ".join(str(item) for item in value) or "none"
     return str(value)
@@ -209,7 +213,12 @@ def _flat(details: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]
     pairs: list[tuple[str, str]] = []
     for key, value in details.items():
         name = f"{prefix}{key}".replace("_", " ")
-        if isinstance(value, Mapping):
+        if key == "config":
+            # The whole training configuration is for programs: it stands on the card itself.
+            continue
+        if isinstance(value, Mapping) and value and all(isinstance(item, Mapping) for item in value.values()):
+            pairs.append((name, ", ".join(value)))
+        elif isinstance(value, Mapping):
             pairs.extend(_flat(value, f"{name}: "))
         else:
             pairs.append((name, _plain(value)))
