@@ -23,7 +23,7 @@ def progress(description: str, unit: str = "") -> Iterator[Advance]:
     description
         What is going on, in a few words.
     unit
-        What is counted; printed after the numbers.
+        What is counted; printed after the numbers. Without it, the bar shows per cent.
 
     Yields
     ------
@@ -31,7 +31,7 @@ def progress(description: str, unit: str = "") -> Iterator[Advance]:
         To be called with what is done and the total, when known. Costs nothing where stderr is not a terminal.
     """
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
     console = Console(stderr=True)
     if not console.is_terminal:
@@ -40,8 +40,7 @@ def progress(description: str, unit: str = "") -> Iterator[Advance]:
     columns = (
         TextColumn("[progress.description]{task.description}"),
         BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn(unit),
+        TextColumn("{task.completed:,.0f} " + unit) if unit else TaskProgressColumn(),
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console, transient=True) as bar:

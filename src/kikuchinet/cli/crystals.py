@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -89,7 +90,7 @@ def _list(space_group: int | None, elements: str | None) -> None:
 
 def _show(crystal: Crystal) -> None:
     from kikuchinet.crystal import ladder
-    from kikuchinet.diffraction import superlattice_ratio, visible_group
+    from kikuchinet.diffraction import visible_group
 
     steps = crystal.symmetry
     seen = visible_group(crystal)
@@ -104,7 +105,7 @@ def _show(crystal: Crystal) -> None:
             f"{seen}, {ladder(seen).symbol}"
             + ("" if seen == crystal.space_group else ": its order is too weak to see"),
         ),
-        ("superlattice ratio", f"{superlattice_ratio(crystal):.3f}"),
+        ("superlattice ratio", _superlattices(crystal)),
         ("point group", steps.point_group),
         ("Laue class", steps.laue_class),
         ("Bravais lattice", steps.bravais_lattice),
@@ -145,3 +146,15 @@ def _show(crystal: Crystal) -> None:
             f"{site.b_iso_nm2:.5f}",
         )
     console().print(sites)
+
+
+def _superlattices(crystal: Crystal) -> str:
+    """How strong the reflections are that tell the crystal from its parents, where it has any."""
+    from kikuchinet.diffraction import superlattice_ratio
+
+    found = []
+    for parent in (221, 225, 229):
+        # It raises for groups that are no parent of the crystal's.
+        with suppress(ValueError):
+            found.append(f"{superlattice_ratio(crystal, parent):.3f} against {parent}")
+    return ", ".join(found) or "-"

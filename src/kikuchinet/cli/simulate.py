@@ -126,6 +126,6 @@ def _simulate(crystal: Crystal, path: Path, request: dict[str, Any], description
             energy_kev=request["energy_kev"],
             half_width=request["half_width"],
             preset=request["preset"],
-            progress=advance,
+            progress=lambda share: advance(share, 1.0),
         )
     replace(master, settings={**master.settings, "request": request}).save(path)

@@ -9,7 +9,11 @@ from kikuchinet.crystal import ladder
 
 _HIDDEN_ORDER: dict[int, tuple[tuple[int, str], ...]] = {
     225: ((221, "L1_2 order between elements that scatter alike, as in FeNi3"),),
-    229: ((221, "B2 order between elements that scatter alike, as in CoFe"),),
+    229: (
+        (221, "B2 order between elements that scatter alike, as in CoFe"),
+        (225, "D0_3 or L2_1 order between elements that scatter alike"),
+        (227, "B32 order between elements that scatter alike"),
+    ),
     221: ((225, "D0_3 or L2_1 order on a B2 lattice, where its own reflections are weak"),),
 }
 """Ordered groups that become their visible parent when the superlattice reflections are too weak to see.
