@@ -57,7 +57,9 @@ def read_cif(path: str | Path) -> Crystal:
     file = Path(path)
     try:
         if file.stat().st_size > _LARGEST_FILE_BYTES:
-            raise InputError(path, f"is larger than {_LARGEST_FILE_BYTES // 1_000_000} MB, too large for a CIF")
+            raise InputError(
+                path, f"is larger than {_LARGEST_FILE_BYTES // 1_000_000} MB, too large for a CIF"
+            )
         content = file.read_bytes()
     except OSError as error:
         raise InputError(path, error.strerror or "cannot be read") from None
@@ -95,7 +97,8 @@ def read_cif_string(text: str, subject: str = "CIF", default_name: str = "") -> 
     metric = metric_from_cell(cell)
     if np.linalg.det(metric) <= 1e-6 * np.prod(np.diag(metric)):
         raise InputError(subject, f"cell angles {cell[3:]} do not close to a cell")
-    angstrom = gemmi.UnitCell(*(10.0 * x for x in cell[:3]), *cell[3:])
+    a, b, c, alpha, beta, gamma = cell
+    angstrom = gemmi.UnitCell(10.0 * a, 10.0 * b, 10.0 * c, alpha, beta, gamma)
     table = read_sites(block, angstrom, subject)
     symmetry = stated_symmetry(block, subject)
     notes = [symmetry.note] if symmetry.note else []
@@ -140,7 +143,9 @@ def read_cif_string(text: str, subject: str = "CIF", default_name: str = "") -> 
 
 def write_cif(crystal: Crystal) -> str:
     """The text of a CIF with everything that `read_cif_string` needs to make the same crystal again."""
-    block = gemmi.cif.Block("".join(c if c.isalnum() or c in "-+_." else "_" for c in crystal.name) or "crystal")
+    block = gemmi.cif.Block(
+        "".join(c if c.isalnum() or c in "-+_." else "_" for c in crystal.name) or "crystal"
+    )
     quote = gemmi.cif.quote
 
     def put(tag: str, value: str) -> None:
@@ -250,7 +255,8 @@ def _to_reference(
     subject: str,
 ) -> tuple[Setting, tuple[float, float, float, float, float, float], SiteTable]:
     """Cell and sites taken from an untabulated setting to the reference setting of their group."""
-    assert symmetry.rotations is not None and symmetry.translations is not None
+    if symmetry.rotations is None or symmetry.translations is None:
+        raise InputError(subject, "states no symmetry operations")
     operations = symmetry.rotations.astype(np.float64)
     metric = metric_from_cell(cell)
     average = np.einsum("nji,jk,nkl->il", operations, metric, operations) / len(operations)
@@ -279,7 +285,12 @@ def _name(block: gemmi.cif.Block, default_name: str) -> str:
     for tag in _NAME_TAGS[:3]:
         if text := _tag(block, tag):
             return " ".join(text.split())
-    return default_name or block.name.strip() or _tag(block, "_chemical_formula_sum").replace(" ", "") or "crystal"
+    return (
+        default_name
+        or block.name.strip()
+        or _tag(block, "_chemical_formula_sum").replace(" ", "")
+        or "crystal"
+    )
 
 
 def _source(block: gemmi.cif.Block) -> str:

@@ -164,8 +164,11 @@ def _isotropic_b(text: dict[str, str], anisotropic: float | None) -> float | Non
 
 
 def _anisotropic_b(block: gemmi.cif.Block, cell: gemmi.UnitCell) -> dict[str, float]:
-    """Equivalent B in nm² by label: 8π² U_eq, a third of the trace of the orthogonalised tensor
-    (Fischer & Tillmanns, Acta Cryst. C44 (1988) 775)."""
+    """Equivalent B in nm² by label.
+
+    8π² U_eq, where U_eq is a third of the trace of the orthogonalised tensor (Fischer & Tillmanns, Acta Cryst. C44
+    (1988) 775).
+    """
     found: dict[str, float] = {}
     for kind, factor in (("U", 8.0 * math.pi**2), ("B", 1.0)):
         order = ["label", *(f"{kind}_{ij}" for ij in ("11", "22", "33", "12", "13", "23"))]
@@ -173,13 +176,13 @@ def _anisotropic_b(block: gemmi.cif.Block, cell: gemmi.UnitCell) -> dict[str, fl
             values = [gemmi.cif.as_number(row[i]) for i in range(1, 7)]
             if all(math.isfinite(v) for v in values):
                 tensor = gemmi.SMat33d(*values)
-                found.setdefault(gemmi.cif.as_string(row[0]), cell.calculate_u_eq(tensor) * factor * _ANGSTROM2_TO_NM2)
+                found.setdefault(
+                    gemmi.cif.as_string(row[0]), cell.calculate_u_eq(tensor) * factor * _ANGSTROM2_TO_NM2
+                )
     return found
 
 
-def asymmetric_unit(
-    table: SiteTable, setting: Setting, direct_matrix: NDArray[np.float64]
-) -> SiteTable:
+def asymmetric_unit(table: SiteTable, setting: Setting, direct_matrix: NDArray[np.float64]) -> SiteTable:
     """Sites moved onto their special positions, with symmetry copies taken out.
 
     Two entries of one element at one position are one site (oxidation states such as Fe2+ and Fe3+ that share it);
@@ -211,7 +214,9 @@ def asymmetric_unit(
                 continue
             total = other.occupancy + site.occupancy
             if _near(starts[index][None], exact, direct_matrix).any() and total <= 1.02:
-                kept[index] = Site(other.element, other.position, min(total, 1.0), other.b_iso_nm2, other.label)
+                kept[index] = Site(
+                    other.element, other.position, min(total, 1.0), other.b_iso_nm2, other.label
+                )
                 merged = True
             elif math.isclose(other.occupancy, site.occupancy, abs_tol=0.02):
                 copies += 1

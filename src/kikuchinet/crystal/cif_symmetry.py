@@ -7,9 +7,9 @@ from functools import cache
 
 import gemmi
 import numpy as np
-import spglib
 from numpy.typing import NDArray
 
+from kikuchinet.crystal.standard import hall_types
 from kikuchinet.crystal.symmetry import Setting, find_setting, reference_setting
 from kikuchinet.errors import InputError
 
@@ -34,7 +34,9 @@ _NUMBER_TAGS = (
     "_symmetry_Int_Tables_number",
     "_symmetry.Int_Tables_number",
 )
-_LARGEST_GROUP = 4 * 192  # 192 operations are the most of any tabulated setting; unusual cells may hold a few times more
+_LARGEST_GROUP = (
+    4 * 192
+)  # 192 operations are the most of any tabulated setting; unusual cells may hold a few times more
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,9 @@ def _reconcile(listed: Setting, named: StatedSymmetry | None) -> StatedSymmetry:
         return StatedSymmetry(larger, note="operations listed are incomplete; symbol used instead")
     if all(candidate.number != listed.number for candidate in named.candidates):
         symbol = named.candidates[0].symbol
-        return StatedSymmetry((listed,), note=f"operations listed ({listed.symbol}) used, not the symbol ({symbol})")
+        return StatedSymmetry(
+            (listed,), note=f"operations listed ({listed.symbol}) used, not the symbol ({symbol})"
+        )
     return StatedSymmetry((listed,))
 
 
@@ -139,7 +143,9 @@ def _operations(block: gemmi.cif.Block, subject: str) -> gemmi.GroupOps | None:
         if not triplets:
             continue
         if len(triplets) > _LARGEST_GROUP:
-            raise InputError(subject, f"lists {len(triplets)} symmetry operations, more than any space group has")
+            raise InputError(
+                subject, f"lists {len(triplets)} symmetry operations, more than any space group has"
+            )
         try:
             operations = [gemmi.Op(text.strip().lower()) for text in triplets]
         except (RuntimeError, ValueError) as error:
@@ -204,8 +210,7 @@ def _other_origin(setting: Setting) -> tuple[Setting, ...]:
 def _full_symbols() -> dict[str, int]:
     """Space-group numbers by full Hermann-Mauguin symbol without blanks, such as ``f41/d-32/m``."""
     numbers: dict[str, int] = {}
-    for hall_number in range(1, 531):
-        kind = spglib.get_spacegroup_type(hall_number)
+    for kind in hall_types().values():
         for symbol in (kind.international_full, kind.international_short):
             numbers.setdefault(symbol.replace("_", "").replace(" ", "").lower(), int(kind.number))
     return numbers

@@ -181,11 +181,19 @@ class Crystal:
         return read_cif(path)
 
     @classmethod
-    def from_cif_string(cls, text: str, name: str = "CIF") -> Crystal:
-        """Read a crystal from the text of a CIF; see `kikuchinet.crystal.cif.read_cif_string`."""
+    def from_cif_string(cls, text: str, name: str = "") -> Crystal:
+        """Read a crystal from the text of a CIF; see `kikuchinet.crystal.cif.read_cif_string`.
+
+        Parameters
+        ----------
+        text
+            The text.
+        name
+            What to call it in errors, and the crystal if the text does not name it.
+        """
         from kikuchinet.crystal.cif import read_cif_string
 
-        return read_cif_string(text, name)
+        return read_cif_string(text, name or "CIF", default_name=name)
 
     def to_cif(self) -> str:
         """The crystal as the text of a CIF, operations listed, so that any program reads the same setting."""
@@ -244,8 +252,8 @@ class Crystal:
 
     @cached_property
     def reciprocal_matrix(self) -> NDArray[np.float64]:
-        """Rows a*, b*, c* in the Cartesian crystal frame, 1/nm without 2π, shape (3, 3): g = hkl @ reciprocal_matrix."""
-        matrix = np.linalg.inv(self.direct_matrix).T
+        """Rows a*, b*, c* in the Cartesian crystal frame, 1/nm without 2π, (3, 3): g = hkl @ reciprocal_matrix."""
+        matrix = np.linalg.inv(self.direct_matrix).T.astype(np.float64)
         matrix[np.abs(matrix) < 1e-14 * np.abs(matrix).max()] = 0.0
         matrix.setflags(write=False)
         return matrix
@@ -327,7 +335,7 @@ class Crystal:
 
     @property
     def formula(self) -> str:
-        """Chemical formula in alphabetical order of the elements, reduced to the smallest whole numbers if there are."""
+        """Chemical formula, elements in alphabetical order, reduced to the smallest whole numbers if there are."""
         return format_formula(self.composition)
 
     @property

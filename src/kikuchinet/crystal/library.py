@@ -39,7 +39,7 @@ def _crystal(entry: dict[str, Any]) -> Crystal:
             Site(element, (x, y, z), occupancy, b_iso_nm2, label)
             for label, element, x, y, z, occupancy, b_iso_nm2 in entry["sites"]
         ),
-        source=entry["source"],
+        source=f"{entry['source']}; B: {entry['b_source']}",
         structure_verified=bool(entry["structure_verified"]),
         lattice_verified=bool(entry["lattice_verified"]),
         prototype=entry["prototype"],

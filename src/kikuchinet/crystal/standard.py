@@ -51,13 +51,21 @@ def spglib_cell(crystal: Crystal) -> SpglibCell:
 
 
 def spglib_dataset(cell: SpglibCell, symprec_nm: float, hall_number: int = 0) -> Any | None:
-    """spglib's dataset of a cell, or None if it finds no symmetry (older versions return None, newer ones raise)."""
+    """The dataset that spglib makes of a cell, or None if it finds no symmetry."""
+    lattice, positions, kinds = cell
+    plain = (lattice.tolist(), positions.tolist(), kinds.tolist())
     try:
         return spglib.get_symmetry_dataset(
-            cell, symprec=symprec_nm * _NM_TO_ANGSTROM, hall_number=hall_number
+            plain, symprec=symprec_nm * _NM_TO_ANGSTROM, hall_number=hall_number
         )
     except spglib.SpglibError:
         return None
+
+
+def hall_types() -> dict[int, Any]:
+    """Describe each of spglib's 530 Hall numbers."""
+    found = {number: spglib.get_spacegroup_type(number) for number in range(1, 531)}
+    return {number: kind for number, kind in found.items() if kind is not None}
 
 
 def spglib_number(crystal: Crystal, symprec_nm: float = 1e-4) -> int:
@@ -68,21 +76,24 @@ def spglib_number(crystal: Crystal, symprec_nm: float = 1e-4) -> int:
 
 @cache
 def _hall_numbers() -> dict[int, int]:
-    """spglib's Hall number of the reference setting of each space group, found by comparing operations."""
+    """Hall number in spglib of the reference setting of each space group, found by comparing operations."""
     wanted = {number: _operation_keys_of_reference(number) for number in range(1, 231)}
     found: dict[int, int] = {}
-    for hall_number in range(1, 531):
-        number = int(spglib.get_spacegroup_type(hall_number).number)
+    for hall_number, kind in hall_types().items():
+        number = int(kind.number)
         if number in found:
             continue
         symmetry = spglib.get_symmetry_from_database(hall_number)
-        if operation_keys(symmetry["rotations"], symmetry["translations"]) == wanted[number]:
+        if (
+            symmetry is not None
+            and operation_keys(symmetry["rotations"], symmetry["translations"]) == wanted[number]
+        ):
             found[number] = hall_number
     return found
 
 
 def hall_number_of_reference(number: int) -> int:
-    """spglib's Hall number (1 to 530) of the reference setting of a space group."""
+    """Hall number in spglib (1 to 530) of the reference setting of a space group."""
     return _hall_numbers()[number]
 
 
@@ -120,12 +131,12 @@ def reference_transformation(
         as many operations as were given.
     """
     rng = np.random.default_rng(20)
-    lattice = np.linalg.cholesky(metric)
+    lattice = np.linalg.cholesky(metric).astype(np.float64)
     # The cell may look more symmetric than its operations; orbits of different kinds in general positions do not.
     points = rng.uniform(0.05, 0.45, size=(3, 3))
     orbits = [np.einsum("nij,j->ni", rotations, point) + translations for point in points]
-    kinds = np.repeat(np.arange(1, len(points) + 1), len(rotations))
-    cell = (lattice * _NM_TO_ANGSTROM, np.concatenate(orbits) % 1.0, kinds)
+    kinds = np.repeat(np.arange(1, len(points) + 1, dtype=np.int64), len(rotations))
+    cell: SpglibCell = (lattice * _NM_TO_ANGSTROM, np.concatenate(orbits) % 1.0, kinds)
     dataset = spglib_dataset(cell, 1e-5)
     if dataset is None:
         return None

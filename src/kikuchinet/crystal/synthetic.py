@@ -99,7 +99,9 @@ def synthetic_crystal(
         crystal = _draw(setting, rng, ranges, generality=min(0.8, attempt / 40.0))
         if crystal is not None and all(crystal.spglib_number(t) == space_group for t in _CONFIRM_NM):
             return crystal
-    raise RuntimeError(f"no crystal of space group {space_group} within the ranges in {_MOST_ATTEMPTS} attempts")
+    raise RuntimeError(
+        f"no crystal of space group {space_group} within the ranges in {_MOST_ATTEMPTS} attempts"
+    )
 
 
 def _draw(
@@ -172,7 +174,7 @@ def _free_ratios(setting: Setting) -> str:
 
 
 def _direct_matrix(metric: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.linalg.cholesky(metric)
+    return np.linalg.cholesky(metric).astype(np.float64)
 
 
 def _random_sites(
@@ -184,26 +186,34 @@ def _random_sites(
 ) -> _Packing:
     """Random positions, special and general, within the number of atoms allowed, with their elements.
 
-    Each site is the roomiest of a few candidates (Mitchell's best-candidate sampling): independent random points
-    leave some pair of atoms so near that the cell must be blown up to an implausible density.
+    Each site is the roomiest of a few candidates (Mitchell's best-candidate sampling), and is given up for a more
+    special one where it would leave the cell emptier than allowed: independent random points put some pair of atoms
+    so near each other that the cell must be blown up to an implausible density.
     """
     most_atoms = max(ranges.most_atoms, len(setting.rotations))
     wanted = int(rng.integers(1, ranges.most_sites + 1))
     palette = rng.choice(_ELEMENTS, size=int(rng.integers(1, ranges.most_elements + 1)), replace=False)
     packing = _Packing([], [], np.empty((0, 3)), np.empty(0), np.inf)
-    for _ in range(3 * wanted):
-        degree = 0 if rng.random() < generality else int(rng.integers(0, 4))
-        name = symbol(int(palette[len(packing.names)])) if len(packing.names) < len(palette) else ""
-        name = name or symbol(int(rng.choice(palette)))
-        best: _Packing | None = None
-        for _ in range(_CANDIDATES):
-            grown = packing.with_orbit(random_position(setting, rng, degree), name, setting, matrix)
-            if len(grown.atoms) <= most_atoms and (best is None or grown.tightest > best.tightest):
-                best = grown
-        if best is not None and best.tightest > 1e-3:
-            packing = best
-        if len(packing.names) == wanted:
+    roomiest = ranges.volume_per_atom_nm3[1] / (float(np.linalg.det(matrix)) * ranges.contact[1] ** 3)
+    for _ in range(2 * wanted):
+        used = len(packing.names)
+        if used == wanted:
             break
+        name = symbol(int(palette[used] if used < len(palette) else rng.choice(palette)))
+        lowest = 0 if rng.random() < generality else int(rng.integers(0, 4))
+        for degree in range(lowest, 4):
+            tries = [
+                packing.with_orbit(random_position(setting, rng, degree), name, setting, matrix)
+                for _ in range(_CANDIDATES)
+            ]
+            best = max(
+                (t for t in tries if len(t.atoms) <= most_atoms), key=lambda t: t.tightest, default=packing
+            )
+            # A first atom or two in an elongated cell leave room for the next.
+            limit = max(roomiest, packing.emptiness) if used else 4.0 * roomiest
+            if best is not packing and best.emptiness <= limit:
+                packing = best
+                break
     return packing
 
 
@@ -228,6 +238,11 @@ class _Packing:
     atoms: NDArray[np.float64]
     radii: NDArray[np.float64]
     tightest: float
+
+    @property
+    def emptiness(self) -> float:
+        """Volume per atom after scaling to touching radii, per volume of the cell."""
+        return 1.0 / (max(self.tightest, 1e-6) ** 3 * len(self.atoms))
 
     def with_orbit(
         self, position: tuple[float, float, float], name: str, setting: Setting, matrix: NDArray[np.float64]
