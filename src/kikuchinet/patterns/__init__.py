@@ -1,6 +1,21 @@
-"""Measured patterns: reading them, and what is done to every pattern before a network sees it."""
+"""Measured patterns: reading them, their quality, and what is done to every pattern before a network sees it."""
 
+from kikuchinet.patterns.image_files import IMAGE_EXTENSIONS, ColourWarning
 from kikuchinet.patterns.preprocessing import Preprocessing, preprocess
+from kikuchinet.patterns.quality import quality
+from kikuchinet.patterns.reading import VENDOR_EXTENSIONS, example_patterns, read_patterns
 from kikuchinet.patterns.screen import screen_mask
+from kikuchinet.patterns.source import PatternSource
 
-__all__ = ["Preprocessing", "preprocess", "screen_mask"]
+__all__ = [
+    "IMAGE_EXTENSIONS",
+    "VENDOR_EXTENSIONS",
+    "ColourWarning",
+    "PatternSource",
+    "Preprocessing",
+    "example_patterns",
+    "preprocess",
+    "quality",
+    "read_patterns",
+    "screen_mask",
+]

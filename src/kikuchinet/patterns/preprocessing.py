@@ -134,8 +134,8 @@ def divide_static(
 
     Notes
     -----
-    Where the background is below a twentieth of its median there is no signal to restore; it counts as a
-    twentieth there, so that black corners stay black.
+    Where the background is below a fifth of its median there is no screen: the result is 0 there, and `screen_mask`
+    finds it.
     """
     level = np.asarray(background, dtype=np.float32)
     if level.ndim != 2 or not np.isfinite(level).all() or np.median(level) <= 0:
@@ -144,8 +144,9 @@ def divide_static(
     stack = stack[None] if stack.ndim == 2 else stack
     if stack.ndim != 3 or stack.shape[1:] != level.shape:
         raise InputError("static background", f"shape {level.shape} is not that of the patterns")
-    floor = np.float32(0.05 * np.median(level))
-    return np.divide(stack, np.maximum(level, floor), dtype=np.float32)
+    screen = level > np.float32(0.2 * np.median(level))
+    scale = np.where(screen, 1 / np.where(screen, level, 1), 0).astype(np.float32)
+    return np.multiply(stack, scale, dtype=np.float32)
 
 
 def crop_to_aspect(image: NDArray[np.generic], size: tuple[int, int]) -> NDArray[np.generic]:

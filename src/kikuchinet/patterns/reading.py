@@ -1,0 +1,259 @@
+"""Files of patterns: whatever kikuchipy loads, pictures, and folders of either."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kikuchinet.errors import InputError
+from kikuchinet.patterns.image_files import IMAGE_EXTENSIONS, folder_source, image_source, natural_key
+from kikuchinet.patterns.limits import check_shape
+from kikuchinet.patterns.source import PatternSource
+
+#: Endings of the files that kikuchipy reads patterns from (its own, Bruker, EDAX, EMsoft, NORDIF, Oxford).
+VENDOR_EXTENSIONS: tuple[str, ...] = (
+    ".h5",
+    ".hdf5",
+    ".h5ebsd",
+    ".h5oina",
+    ".ebsp",
+    ".up1",
+    ".up2",
+    ".dat",
+)
+
+#: A static background belongs to raw patterns if their mean resembles it this much (correlation). Raw NORDIF frames:
+#: 0.99; the same after background removal: below 0.3.
+_SAME_BACKGROUND = 0.8
+_LIBRARIES = ("kikuchipy", "hyperspy", "rsciio", "orix", "tifffile", "PIL")
+
+
+def read_patterns(
+    paths: str | Path | Iterable[str | Path], *, static_background: bool = True
+) -> list[PatternSource]:
+    """Open files and folders of patterns. Patterns themselves are read when they are needed.
+
+    Parameters
+    ----------
+    paths
+        One or more of: a file that kikuchipy loads (.h5, .h5oina, .ebsp, .up1, .up2, .dat...), an image file
+        (`IMAGE_EXTENSIONS`), a folder of image files, a folder of files that kikuchipy loads.
+    static_background
+        Whether raw patterns are divided by the static background that their file holds.
+
+    Returns
+    -------
+    list of PatternSource
+        In the order given; a file with several scans and a folder of several files give one source each.
+
+    Raises
+    ------
+    InputError
+        If something does not exist, is empty or damaged, or holds no patterns. It names the file.
+    """
+    given = [paths] if isinstance(paths, str | Path) else list(paths)
+    if not given:
+        raise InputError("input", "no files were given")
+    sources: list[PatternSource] = []
+    for item in given:
+        sources.extend(_open(Path(item), static_background))
+    return sources
+
+
+def example_patterns(*, static_background: bool = True) -> PatternSource:
+    """Return the nine measured nickel patterns that ship inside kikuchipy.
+
+    Parameters
+    ----------
+    static_background
+        Whether they are divided by the static background that was measured with them.
+
+    Returns
+    -------
+    PatternSource
+        A scan of 3 x 3 patterns of 60 x 60 px: Ni (space group 225), NORDIF UF-1100, 20 kV. Nothing is downloaded.
+
+    Notes
+    -----
+    Data set of H. W. Ånes, CC BY 4.0; see `kikuchipy.data.nickel_ebsd_small`.
+    """
+    import kikuchipy
+
+    # Its own path, not `kikuchipy.data`'s function: that one would fetch the file if it were not there.
+    path = Path(kikuchipy.__file__).parent / "data" / "kikuchipy_h5ebsd" / "patterns.h5"
+    if not path.is_file():
+        raise InputError("example patterns", "are not inside the installed kikuchipy")
+    return _vendor_sources(path, static_background, name="kikuchipy nickel_ebsd_small")[0]
+
+
+def _open(path: Path, static_background: bool) -> list[PatternSource]:
+    if not path.exists():
+        raise InputError(path, "does not exist")
+    if path.is_dir():
+        return _open_folder(path, static_background)
+    if path.stat().st_size == 0:
+        raise InputError(path, "is empty")
+    ending = path.suffix.lower()
+    if ending in IMAGE_EXTENSIONS:
+        return [image_source(path)]
+    if ending in VENDOR_EXTENSIONS:
+        return _vendor_sources(path, static_background)
+    known = " ".join((*VENDOR_EXTENSIONS, *IMAGE_EXTENSIONS))
+    raise InputError(path, f"is of no known kind of pattern file ({known})")
+
+
+def _open_folder(folder: Path, static_background: bool) -> list[PatternSource]:
+    files = sorted(
+        (file for file in folder.iterdir() if file.is_file() and not file.name.startswith(".")),
+        key=natural_key,
+    )
+    # Pictures beside a vendor's file are its backgrounds and calibration patterns, not the scan.
+    vendor = [file for file in files if file.suffix.lower() in VENDOR_EXTENSIONS]
+    if vendor:
+        return [source for file in vendor for source in _open(file, static_background)]
+    pictures = [file for file in files if file.suffix.lower() in IMAGE_EXTENSIONS]
+    if not pictures:
+        raise InputError(folder, "holds no pattern files")
+    for file in pictures:
+        if file.stat().st_size == 0:
+            raise InputError(file, "is empty")
+    return [folder_source(folder, pictures)]
+
+
+def _vendor_sources(path: Path, static_background: bool, name: str | None = None) -> list[PatternSource]:
+    import kikuchipy as kp
+
+    try:
+        with _quiet():
+            loaded = kp.load(path, lazy=True)
+    except Exception as error:
+        raise InputError(path, f"cannot be read as patterns ({_words(error)})") from error
+    signals = loaded if isinstance(loaded, list) else [loaded]
+    if not signals:
+        raise InputError(path, "holds no patterns")
+    sources = []
+    for number, signal in enumerate(signals):
+        kind = type(signal).__name__
+        if "MasterPattern" in kind:
+            raise InputError(path, "holds a master pattern, not detector patterns")
+        title = (name or str(path)) + (f", scan {number + 1}" if len(signals) > 1 else "")
+        sources.append(_signal_source(signal, path, title, static_background))
+    return sources
+
+
+def _signal_source(signal: Any, path: Path, name: str, static_background: bool) -> PatternSource:
+    """Return a source that reads from a lazy kikuchipy signal."""
+    data = signal.data
+    if data.ndim < 2:
+        raise InputError(path, f"holds data of shape {data.shape}; a pattern has rows and columns")
+    shape = tuple(int(side) for side in data.shape[-2:])
+    check_shape(path, shape)
+    scan = tuple(int(side) for side in data.shape[:-2])
+    n = int(np.prod(scan, dtype=np.int64)) if scan else 1
+    if n == 0:
+        raise InputError(path, "holds no patterns")
+    if len(scan) > 2:
+        raise InputError(path, f"holds a scan of {len(scan)} dimensions; two at most are understood")
+    width = scan[-1] if scan else 1
+
+    def read(first: int, last: int) -> Sequence[NDArray[Any]]:
+        try:
+            with _quiet():
+                return _patterns(data, scan, first, last)
+        except Exception as error:
+            raise InputError(
+                path, f"patterns {first} to {last - 1} cannot be read ({_words(error)})"
+            ) from error
+
+    rows, columns = np.divmod(np.arange(n), width)
+    background = None
+    if static_background:
+        background = _belonging_background(signal, read, n, shape)
+    step, unit = _step(signal, scan)
+    return PatternSource(
+        name=name,
+        names=[name] * n,
+        read=read,
+        navigation_shape=scan or None,
+        rows=rows if len(scan) == 2 else None,
+        columns=columns if scan else None,
+        step=step,
+        step_unit=unit,
+        static_background=background,
+    )
+
+
+def _patterns(data: Any, scan: tuple[int, ...], first: int, last: int) -> list[NDArray[Any]]:
+    """Return patterns first to last - 1 of a dask or NumPy array, reading whole rows of the scan only once."""
+    if not scan:
+        return [np.asarray(data)]
+    if len(scan) == 1:
+        return list(np.asarray(data[first:last]))
+    width = scan[1]
+    row0, row1 = first // width, (last - 1) // width + 1
+    if row1 - row0 == 1:
+        return list(np.asarray(data[row0, first - row0 * width : last - row0 * width]))
+    block = np.asarray(data[row0:row1]).reshape(-1, *data.shape[-2:])
+    return list(block[first - row0 * width : last - row0 * width])
+
+
+def _belonging_background(
+    signal: Any, read: Any, n: int, shape: tuple[int, ...]
+) -> NDArray[np.float32] | None:
+    """Return the file's static background if the patterns still contain it.
+
+    Files keep the background after it has been removed from the patterns; dividing by it then would put it back,
+    inverted.
+    """
+    background = getattr(signal, "static_background", None)
+    if background is None:
+        return None
+    level = np.asarray(background, dtype=np.float32)
+    if level.shape != shape or not np.isfinite(level).all() or np.median(level) <= 0 or np.ptp(level) == 0:
+        return None
+    some = sorted({int(i) for i in np.linspace(0, n - 1, 9)})
+    mean = np.mean([np.asarray(read(i, i + 1)[0], dtype=np.float64) for i in some], axis=0)
+    if not np.isfinite(mean).all() or np.ptp(mean) == 0:
+        return None
+    return level if np.corrcoef(mean.ravel(), level.ravel())[0, 1] > _SAME_BACKGROUND else None
+
+
+def _step(signal: Any, scan: tuple[int, ...]) -> tuple[tuple[float, float] | None, str]:
+    """Return the scan's step (between rows, between columns) and its unit."""
+    axes = signal.axes_manager.navigation_axes
+    if not scan or not axes:
+        return None, "um"
+    scales = [float(axis.scale) for axis in axes]  # fastest first
+    unit = str(axes[0].units)
+    return (scales[1] if len(scales) > 1 else scales[0], scales[0]), "um" if unit in (
+        "um",
+        "µm",
+        "μm",
+    ) else unit
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the reading libraries from writing to the user's screen; what fails raises all the same."""
+    loggers = [logging.getLogger(name) for name in _LIBRARIES]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL + 1)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+def _words(error: Exception) -> str:
+    return str(error).split("\n")[0] or type(error).__name__
