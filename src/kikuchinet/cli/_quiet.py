@@ -15,15 +15,24 @@ _LIBRARIES = (
 )  # fmt: skip
 
 
-def _show_warning(
-    message: Warning | str,
-    category: type[Warning],
-    filename: str,
-    lineno: int,
-    file: TextIO | None = None,
-    line: str | None = None,
-) -> None:
-    complain(message, kind="warning")
+class _ShowOnce:
+    """Prints a warning the first time it is given: a folder of colour images has one thing to say, not a thousand."""
+
+    def __init__(self) -> None:
+        self._said: set[str] = set()
+
+    def __call__(
+        self,
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        if str(message) not in self._said:
+            self._said.add(str(message))
+            complain(message, kind="warning")
 
 
 def quieten() -> None:
@@ -38,4 +47,4 @@ def quieten() -> None:
         logging.getLogger(name).setLevel(logging.ERROR)
     warnings.simplefilter("ignore")
     warnings.filterwarnings("default", module=r"kikuchinet(\.|$)")
-    warnings.showwarning = _show_warning
+    warnings.showwarning = _ShowOnce()

@@ -96,9 +96,11 @@ def write_results(result: IdentificationResult, folder: Path) -> list[Path]:
     for column in ("probability", "second_probability"):
         frame[column] = frame[column].map("{:.6f}".format)
     frame["quality"] = frame["quality"].map("{:.4f}".format)
-    frame.to_csv(table, index=False, lineterminator="\n", encoding="utf-8")
+    # A file name may hold bytes that are no text; they are written as \\udc.. and stop nothing.
+    frame.to_csv(table, index=False, lineterminator="\n", encoding="utf-8", errors="backslashreplace")
     summary = folder / SUMMARY_FILE
-    summary.write_text(json.dumps(result.summary(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    text = json.dumps(result.summary(), indent=2, ensure_ascii=False) + "\n"
+    summary.write_text(text, encoding="utf-8", errors="backslashreplace")
     written = [table, summary]
     scans = [answer for answer in result.answers if answer.scan_shape is not None]
     for number, answer in enumerate(scans, start=1):

@@ -31,8 +31,8 @@ def crystal_map(answer: SourceAnswer) -> CrystalMap:
     orix.crystal_map.CrystalMap
         One phase per space group found, named by its symbol; points without an answer are "not indexed" (phase -1).
         Properties ``probability``, ``second_space_group``, ``second_probability`` and ``quality``. **Orientations
-        are not known to the network: every rotation is the identity and means nothing.** Coordinates count scan
-        steps.
+        are not known to the network: every rotation is the identity and means nothing.** Coordinates are in the
+        source's unit, or count scan steps where its step is unknown.
     """
     from orix.crystal_map import CrystalMap, Phase, PhaseList
     from orix.quaternion import Rotation
@@ -44,12 +44,13 @@ def crystal_map(answer: SourceAnswer) -> CrystalMap:
     for number, group in enumerate(found):
         phase_id[groups == group] = number
     row, column = np.divmod(np.arange(rows * columns), columns)
+    step, unit = _step(answer)
     frame = answer.identification.to_frame(quality=answer.quality)
     return CrystalMap(
         rotations=Rotation.identity((rows * columns,)),
         phase_id=phase_id,
-        x=column.astype(float),
-        y=row.astype(float),
+        x=column * step[1],
+        y=row * step[0],
         phase_list=PhaseList(
             phases=[Phase(name=ladder(group).symbol, space_group=group) for group in found],
             ids=list(range(len(found))),
@@ -60,8 +61,16 @@ def crystal_map(answer: SourceAnswer) -> CrystalMap:
             "second_probability": frame["second_probability"].to_numpy(dtype=float),
             "quality": frame["quality"].to_numpy(dtype=float),
         },
-        scan_unit="px",
+        scan_unit=unit,
     )
+
+
+def _step(answer: SourceAnswer) -> tuple[tuple[float, float], str]:
+    """Step between rows and between columns, and its unit."""
+    step = answer.source.step
+    if step is None or not all(np.isfinite(step)) or min(step) <= 0.0:
+        return (1.0, 1.0), "px"
+    return step, answer.source.step_unit
 
 
 def save_crystal_map(answer: SourceAnswer, path: Path) -> None:

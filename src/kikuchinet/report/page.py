@@ -99,8 +99,8 @@ def view(result: IdentificationResult, folder: Path) -> dict[str, Any]:
         "samples_text": (
             "All patterns that were read, in input order."
             if len(shown) == n
-            else f"{len(shown)} of {n:,} patterns: from every answer the same number, spread evenly from the most to "
-            "the least certain. The others stand in patterns.csv."
+            else f"{len(shown)} of {n:,} patterns: up to the same number from every answer, spread evenly from the "
+            "most to the least certain. The others stand in patterns.csv."
         ),
         "samples": _samples(result, shown),
         "input_size": "{} × {} pixels".format(*result.card.size),
@@ -174,7 +174,8 @@ def _samples(result: IdentificationResult, shown: np.ndarray) -> list[dict[str, 
             place += f", row {int(entry['row'])}, column {int(entry['column'])}"
         rows.append(
             {
-                "name": entry["source"],
+                # The folder stands above, where the inputs are listed.
+                "name": Path(entry["source"]).name,
                 "place": place,
                 "recorded": stretched(image),
                 "seen": stretched(preprocess(image[None], size=result.card.size)[0]),
