@@ -13,6 +13,9 @@ from kikuchinet.microscope.camera import Camera
 
 Range = tuple[float, float]
 
+#: Electrons; 2 to 10 are usual for the cooled cameras in use.
+_READ_NOISE = 2.0
+
 
 @dataclass(frozen=True)
 class CameraRange:
@@ -195,9 +198,8 @@ class CameraRange:
             beam_center=(source[0], beam_y),
             psf_sigma_px=psf_sigma * rows,
             capture_rows=min(rows, round(capture)) if coarse else 0,
-            # Shot noise alone: sqrt(dose)/dose/contrast = noise.
-            dose_electrons_per_px=1.0 / (noise * contrast) ** 2,
-            read_noise_electrons=2.0,
+            dose_electrons_per_px=_dose(noise * contrast, _READ_NOISE),
+            read_noise_electrons=_READ_NOISE,
             noise_sigma_px=uniform(self.noise_sigma_px),
             gain_error=uniform(best_low(self.gain_error)),
             dust=int(1 + 8 * float(next(u))) if dusty else 0,
@@ -238,3 +240,9 @@ class CameraRange:
             camera = self.sample(rng, rows=images.shape[1], quality=quality)
             out[k] = camera.expose(images[k : k + 1], rng)[0]
         return out
+
+
+def _dose(relative_noise: float, read_noise: float) -> float:
+    """Return the dose d at which sqrt(d + read_noise²) / d is the relative noise."""
+    square = relative_noise**2
+    return (1 + math.sqrt(1 + 4 * square * read_noise**2)) / (2 * square)
