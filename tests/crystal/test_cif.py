@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import gemmi
@@ -36,7 +37,9 @@ def cif(
     return "\n".join(lines)
 
 
-@pytest.mark.parametrize("name", crystals.names[::4] + ("titanite", "kyanite", "calcite", "quartz", "forsterite"))
+@pytest.mark.parametrize(
+    "name", [*crystals.names[::4], "titanite", "kyanite", "calcite", "quartz", "forsterite"]
+)
 def test_round_trip_of_the_library(name: str) -> None:
     crystal = crystals[name]
     again = Crystal.from_cif_string(crystal.to_cif())
@@ -55,8 +58,7 @@ def test_round_trip_of_the_library(name: str) -> None:
 
 
 def test_every_tabulated_setting_is_kept() -> None:
-    rng = np.random.default_rng(1)
-    raw = np.diag([0.49, 0.64, 0.81]) + 0.02
+    raw = 100 * (np.diag([0.49, 0.64, 0.81]) + 0.02)
     for group in gemmi.spacegroup_table():
         found = gemmi.find_spacegroup_by_name(group.xhm())
         if found.xhm() != group.xhm():
@@ -64,10 +66,9 @@ def test_every_tabulated_setting_is_kept() -> None:
         setting = find_setting(group.xhm())
         start = raw
         if ladder(setting.number).crystal_system in {"trigonal", "hexagonal"} and ":R" not in group.xhm():
-            start = np.array([[0.49, -0.245, 0], [-0.245, 0.49, 0], [0, 0, 0.81]])
+            start = 100 * np.array([[0.49, -0.245, 0], [-0.245, 0.49, 0], [0, 0, 0.81]])
         cell = cell_from_metric(symmetrised_metric(start, setting))
-        x, y, z = rng.random(3)
-        crystal = Crystal("X", *cell, setting.number, setting.symbol, (Site("Fe", (x, y, z)),))
+        crystal = Crystal("X", *cell, setting.number, setting.symbol, (Site("Fe", (0.07, 0.19, 0.36)),))
         text = crystal.to_cif()
         # A few settings have two names in gemmi's table; the operations are what counts.
         again = Crystal.from_cif_string(text)
@@ -108,16 +109,16 @@ def test_silicon_has_eight_atoms_whatever_the_origin(symbol: str, position: str,
         ("Pbnm", 62, (5, 6, 7, 90, 90, 90)),
         ("P 21/n", 14, (5, 6, 7, 90, 100, 90)),
         ("P2(1)/c", 14, (5, 6, 7, 90, 100, 90)),
-        ("P 6(3)/m m c", 194, (3, 3, 5, 90, 90, 120)),
-        ("P6_3/mmc", 194, (3, 3, 5, 90, 90, 120)),
-        ("R -3 m H", 166, (3, 3, 15, 90, 90, 120)),
-        ("R -3 m", 166, (5, 5, 5, 70, 70, 70)),
-        ("R -3 m R", 166, (5, 5, 5, 70, 70, 70)),
+        ("P 6(3)/m m c", 194, (20, 20, 40, 90, 90, 120)),
+        ("P6_3/mmc", 194, (20, 20, 40, 90, 90, 120)),
+        ("R -3 m H", 166, (20, 20, 40, 90, 90, 120)),
+        ("R -3 m", 166, (9, 9, 9, 70, 70, 70)),
+        ("R -3 m R", 166, (9, 9, 9, 70, 70, 70)),
         ("C m c e", 64, (5, 6, 7, 90, 90, 90)),
     ],
 )
 def test_symbols_as_people_write_them(symbol: str, number: int, cell: tuple[float, ...]) -> None:
-    crystal = Crystal.from_cif_string(cif(cell=cell, symbol=symbol, atoms="Fe1 0.11 0.23 0.37"))
+    crystal = Crystal.from_cif_string(cif(cell=cell, symbol=symbol, atoms="Fe1 0.07 0.19 0.36"))
     assert crystal.space_group == number
 
 
@@ -156,45 +157,37 @@ def test_a_list_of_operations_cut_short_is_noticed() -> None:
 
 
 def test_untabulated_setting_is_transformed_and_said() -> None:
-    # Face-centred tetragonal cell of a body-centred lattice: F 4/m m m, which is I 4/m m m turned by 45 degrees.
-    reference = find_setting("I 4/m m m")
-    turn = np.array([[1, -1, 0], [1, 1, 0], [0, 0, 1]])  # new basis a' = a + b, b' = -a + b in columns
-    inverse = np.linalg.inv(turn)
-    triplets = set()
-    for rotation, shift in zip(reference.rotations, reference.translations, strict=True):
-        new_rotation = np.rint(inverse @ rotation @ turn).astype(int)
-        for lattice in (np.zeros(3), np.array([1.0, 0, 0])):
+    # Caesium chloride's structure in a cell of doubled edges: Pm-3m with seven centring translations.
+    reference = find_setting("P m -3 m")
+    triplets = []
+    for rotation in reference.rotations:
+        for shift in np.ndindex(2, 2, 2):
             op = gemmi.Op()
-            op.rot = (new_rotation * gemmi.Op.DEN).tolist()
-            op.tran = [round(v * gemmi.Op.DEN) % gemmi.Op.DEN for v in inverse @ (shift + lattice)]
-            triplets.add(op.triplet())
-    assert len(triplets) == 64
-    ordered = ["x,y,z", *sorted(triplets - {"x,y,z"})]
+            op.rot = (rotation * gemmi.Op.DEN).tolist()
+            op.tran = [12 * step for step in shift]
+            triplets.append(op.triplet())
+    assert len(set(triplets)) == 384
     text = cif(
-        cell=(5.0, 5.0, 7.0, 90, 90, 90),
-        operations=";".join(ordered),
-        columns="label fract_x fract_y fract_z",
-        atoms="Ti1 0 0 0\nAl1 0 0 0.31",
+        cell=(5.8, 5.8, 5.8, 90, 90, 90),
+        operations=";".join(triplets),
+        atoms="Fe1 0 0 0\nAl1 0.25 0.25 0.25",
     )
     crystal = Crystal.from_cif_string(text)
-    assert crystal.space_group == 139
-    assert crystal.setting == "I 4/m m m"
+    assert crystal.setting == "P m -3 m"
     assert "transformed" in crystal.note
-    assert crystal.a_nm == pytest.approx(0.5 / np.sqrt(2))
-    assert crystal.c_nm == pytest.approx(0.7)
-    # Half the cell, half the atoms, the same density.
-    assert crystal.formula == "Al2Ti"
-    assert crystal.n_atoms == 6
+    # An eighth of the cell, an eighth of the atoms, the same density.
+    assert crystal.a_nm == pytest.approx(0.29)
+    assert crystal.formula == "AlFe"
+    assert crystal.n_atoms == 2
     crystal.check()
 
 
 def test_many_untabulated_settings_keep_density_and_group() -> None:
-    rng = np.random.default_rng(4)
     for number in (5, 15, 43, 62, 88, 122, 146, 161, 205, 220, 227):
         setting = find_setting(gemmi.get_spacegroup_reference_setting(number).xhm())
-        raw = np.diag([0.49, 0.64, 0.81]) + 0.02
+        raw = 100 * (np.diag([0.49, 0.64, 0.81]) + 0.02)
         if ladder(number).bravais_lattice[0] == "h":
-            raw = np.array([[0.49, -0.245, 0], [-0.245, 0.49, 0], [0, 0, 0.81]])
+            raw = 100 * np.array([[0.49, -0.245, 0], [-0.245, 0.49, 0], [0, 0, 0.81]])
         metric = symmetrised_metric(raw, setting)
         shift = np.array([1, 5, 9]) / 24  # an origin that nobody uses
         operations = []
@@ -205,8 +198,7 @@ def test_many_untabulated_settings_keep_density_and_group() -> None:
             op.tran = [round(v * 24) % 24 for v in moved]
             operations.append(op.triplet())
         cell = np.array(cell_from_metric(metric)) * [10, 10, 10, 1, 1, 1]
-        x, y, z = rng.random(3)
-        atoms = f"Fe1 {x} {y} {z}\nO1 {y} {z} {x}"
+        atoms = "Fe1 0.07 0.19 0.36\nO1 0.31 0.05 0.44"
         text = cif(cell=tuple(cell), operations=";".join(operations), atoms=atoms)
         crystal = Crystal.from_cif_string(text)
         assert crystal.space_group == number
@@ -219,10 +211,14 @@ def test_many_untabulated_settings_keep_density_and_group() -> None:
 
 def test_displacements() -> None:
     columns = "label fract_x fract_y fract_z U_iso_or_equiv"
-    from_u = Crystal.from_cif_string(cif(symbol="F d -3 m:2", columns=columns, atoms="Si1 0.125 0.125 0.125 0.006(1)"))
+    from_u = Crystal.from_cif_string(
+        cif(symbol="F d -3 m:2", columns=columns, atoms="Si1 0.125 0.125 0.125 0.006(1)")
+    )
     assert from_u.sites[0].b_iso_nm2 == pytest.approx(EIGHT_PI_SQUARED * 0.006 / 100)
     columns = "label fract_x fract_y fract_z B_iso_or_equiv"
-    from_b = Crystal.from_cif_string(cif(symbol="F d -3 m:2", columns=columns, atoms="Si1 0.125 0.125 0.125 0.47"))
+    from_b = Crystal.from_cif_string(
+        cif(symbol="F d -3 m:2", columns=columns, atoms="Si1 0.125 0.125 0.125 0.47")
+    )
     assert from_b.sites[0].b_iso_nm2 == pytest.approx(0.0047)
     loop = "loop_\n_atom_site_aniso_label\n" + "".join(
         f"_atom_site_aniso_U_{ij}\n" for ij in ("11", "22", "33", "12", "13", "23")
@@ -273,19 +269,26 @@ def test_elements(type_symbol: str, label: str, element: str) -> None:
 
 def test_mixed_partial_and_vacant_sites() -> None:
     columns = "label type_symbol fract_x fract_y fract_z occupancy"
-    atoms = "M1 Fe2+ 0 0 0 0.4\nM2 Fe3+ 0 0 0 0.2\nM3 Mg2+ 0 0 0 0.4\nVa1 Va 0.5 0.5 0.5 0.2\nO1 O2- 0.5 0.5 0.5 0.8\nX O 0 0 0.25 0"
+    atoms = "M1 Fe2+ 0 0 0 0.4\nM2 Fe3+ 0 0 0 0.2\nM3 Mg2+ 0 0 0 0.4\n"
+    atoms += "Va1 Va 0.5 0.5 0.5 0.2\nO1 O2- 0.5 0.5 0.5 0.8\nX O 0 0 0.25 0"
     crystal = Crystal.from_cif_string(
         cif(cell=(4.2, 4.2, 4.2, 90, 90, 90), symbol="F m -3 m", columns=columns, atoms=atoms)
     )
     # Fe2+ and Fe3+ of one position are one iron site.
-    assert [(s.element, round(s.occupancy, 6)) for s in crystal.sites] == [("Fe", 0.6), ("Mg", 0.4), ("O", 0.8)]
+    assert [(s.element, round(s.occupancy, 6)) for s in crystal.sites] == [
+        ("Fe", 0.6),
+        ("Mg", 0.4),
+        ("O", 0.8),
+    ]
     assert crystal.n_atoms == pytest.approx(4 * 1.8)
     assert "without Va1, X" in crystal.note
 
 
 def test_symmetry_copies_are_taken_out() -> None:
     atoms = "\n".join(f"Ni{i} {x}" for i, x in enumerate(["0 0 0", "0.5 0.5 0", "0.5 0 0.5", "0 0.5 0.5"]))
-    crystal = Crystal.from_cif_string(cif(cell=(3.52, 3.52, 3.52, 90, 90, 90), symbol="F m -3 m", atoms=atoms))
+    crystal = Crystal.from_cif_string(
+        cif(cell=(3.52, 3.52, 3.52, 90, 90, 90), symbol="F m -3 m", atoms=atoms)
+    )
     assert len(crystal.sites) == 1
     assert crystal.n_atoms == 4
     assert "3 sites that symmetry makes of others" in crystal.note
@@ -310,7 +313,8 @@ def test_rounded_cell_is_made_exact() -> None:
 
 def test_first_block_with_atoms_is_read_and_the_name_found(tmp_path: Path) -> None:
     text = "data_global\n_journal_year 1999\n\n" + cif(
-        symbol="F d -3 m:2", extra="_chemical_name_mineral 'Silicon'\n_journal_name_full 'Z. Krist.'\n_journal_year 1935"
+        symbol="F d -3 m:2",
+        extra="_chemical_name_mineral 'Silicon'\n_journal_name_full 'Z. Krist.'\n_journal_year 1935",
     )
     path = tmp_path / "a file.cif"
     path.write_bytes(text.replace("Silicon", "Silici\u00e9").encode("latin-1"))
@@ -360,6 +364,16 @@ GOOD = cif(symbol="F d -3 m:2")
         (GOOD.replace("_cell_length_b 5.43", "_cell_length_b -1"), "_cell_length_b is missing"),
         (GOOD.replace("_cell_length_b 5.43", "_cell_length_b 6.43"), "does not obey space group"),
         (GOOD.replace("_cell_angle_beta 90", "_cell_angle_beta 179.9999"), "do not close"),
+        (GOOD.replace("_cell_length_b 5.43", "_cell_length_b 1e9"), "which no crystal has"),
+        (cif(symbol="P 1", atoms="Fe 0 0 0\n" * 6000), "lists 6000 atoms"),
+        (
+            cif(
+                cell=(90, 90, 90, 90, 90, 90),
+                symbol="F m -3 m",
+                atoms="\n".join(f"Fe 0.0{i} 0.{i + 20} 0.{i + 50}" for i in range(10, 45)),
+            ),
+            "more than 5000 atoms",
+        ),
         (GOOD.replace("Si1 0.125", "Si1 ?"), "position is missing"),
         (GOOD.replace("Si1 0.125", "Si1 abc"), "position is missing"),
         (GOOD.replace("Si1 0.125", "Xx1 0.125"), "is not a chemical element"),
@@ -367,6 +381,7 @@ GOOD = cif(symbol="F d -3 m:2")
         (cif(operations="x,y,z;x,y,zz"), "not understood"),
         (cif(operations="-x,y,z"), "lack x,y,z"),
         (cif(operations="x,y,z;x+1/3,y,z"), "do not form a group"),
+        (cif(operations="x,y,z;1/2*x+1/2*y,y,z"), "not whole numbers|not understood"),
         (cif(operations="x,y,z;x+y,2*y,z"), "not understood|changes volume"),
         (cif(symbol="P 1", atoms="Fe1 0 0 0\nAl1 0.02 0 0"), "cannot both be there"),
         (
@@ -402,7 +417,7 @@ def test_truncation_anywhere_is_never_a_traceback() -> None:
             continue
         # What can still be read after the loss of the last atoms is a crystal, if a poorer one.
         assert crystal.space_group == 14
-        assert set(gemmi.Element(s.element).name for s in crystal.sites) <= {"Ca", "O", "Si", "Ti"}
+        assert {gemmi.Element(s.element).name for s in crystal.sites} <= {"Ca", "O", "Si", "Ti"}
         assert crystal.formula != whole or cut > len(text) - 80
 
 
@@ -413,7 +428,5 @@ def test_random_bytes_are_never_a_traceback() -> None:
         damaged = bytearray(original)
         for place in rng.integers(0, len(damaged), 8):
             damaged[place] = int(rng.integers(1, 256))
-        try:
+        with contextlib.suppress(InputError):
             Crystal.from_cif_string(damaged.decode("latin-1")).check()
-        except InputError:
-            pass

@@ -48,7 +48,9 @@ def test_lattice_agrees_with_gemmi() -> None:
 
 
 def test_silicon_has_eight_atoms() -> None:
-    second = Crystal("Si", 0.5431, 0.5431, 0.5431, *CUBIC, 227, "F d -3 m:2", (Site("Si", (0.125, 0.125, 0.125)),))
+    second = Crystal(
+        "Si", 0.5431, 0.5431, 0.5431, *CUBIC, 227, "F d -3 m:2", (Site("Si", (0.125, 0.125, 0.125)),)
+    )
     first = Crystal("Si", 0.5431, 0.5431, 0.5431, *CUBIC, 227, "F d -3 m:1", (Site("Si", (0.0, 0.0, 0.0)),))
     for crystal in (second, first, crystals["Si"]):
         crystal.check()

@@ -66,7 +66,9 @@ def test_crystal_is_sound(name: str) -> None:
     assert crystal.source
     assert crystal.prototype
     assert 0.5 < crystal.density_g_cm3 < 23.0
-    assert 0.12 < minimum_distance_nm(crystal) < 0.48
+    # O-H bonds seen by X-rays are 0.08 nm long, B-B bonds 0.16, Cs-Cs contacts 0.5.
+    shortest = 0.08 if "H" in crystal.composition else 0.12
+    assert shortest < minimum_distance_nm(crystal) < 0.48
     assert all(0.0005 <= site.b_iso_nm2 <= 0.12 for site in crystal.sites)
     # Lattice symmetry keeps the whole set of atoms: the number of atoms is the sum of orbits that divide the group.
     order = len(crystal.setting_operations.rotations)
@@ -82,7 +84,15 @@ def test_atoms_and_density_as_in_the_literature(name: str) -> None:
 
 
 def test_the_paper_has_its_materials() -> None:
-    mean_z = {"FeNi3": 27.5, "Ni3Al": 24.25, "NiAl": 20.5, "FeAl": 19.5, "Mo3Si": 35, "Cr3Si": 21.5, "TaC": 39.5}
+    mean_z = {
+        "FeNi3": 27.5,
+        "Ni3Al": 24.25,
+        "NiAl": 20.5,
+        "FeAl": 19.5,
+        "Mo3Si": 35,
+        "Cr3Si": 21.5,
+        "TaC": 39.5,
+    }
     mean_z |= {"Ni": 28, "NbC": 23.5, "TiC": 14, "Al": 13, "Ge": 32, "Si": 14, "W": 74, "Ta": 73, "Fe": 26}
     mean_z |= {"Al4Ni3": 19.43, "Al4CoNi2": 19.29}
     assert sum(len(names) for names in PAPER_MATERIALS.values()) == 18

@@ -30,12 +30,18 @@ def test_every_group(number: int) -> None:
     atoms = crystal.atoms()
     _, first = np.unique(atoms.site_index, return_index=True)
     radii = np.array([covalent_radius_nm(symbol(int(z))) for z in atoms.z])
-    ratio = shortest_distances_nm(atoms.positions, first, crystal.direct_matrix) / (radii[first][:, None] + radii)
+    ratio = shortest_distances_nm(atoms.positions, first, crystal.direct_matrix) / (
+        radii[first][:, None] + radii
+    )
     apart = ratio[ratio > 1e-2]  # elements of one mixed site are at no distance
     assert 0.8 < apart.min() < 1.45  # partners on mixed sites differ by up to 15 %
     # A round trip through a file keeps group, setting and contents.
     again = Crystal.from_cif_string(crystal.to_cif())
-    assert (again.space_group, again.setting, again.n_atoms) == (number, crystal.setting, pytest.approx(crystal.n_atoms))
+    assert (again.space_group, again.setting, again.n_atoms) == (
+        number,
+        crystal.setting,
+        pytest.approx(crystal.n_atoms),
+    )
 
 
 def test_same_seed_same_crystal() -> None:
@@ -66,7 +72,11 @@ def test_ranges_are_kept() -> None:
 
 def test_impossible_ranges_end() -> None:
     with pytest.raises(RuntimeError, match="space group 229"):
-        synthetic_crystal(229, np.random.default_rng(0), SyntheticRanges(density_g_cm3=(30.0, 31.0)))
+        synthetic_crystal(
+            229,
+            np.random.default_rng(0),
+            SyntheticRanges(most_atoms=4, most_sites=1, density_g_cm3=(30.0, 31.0)),
+        )
     with pytest.raises(InputError, match="1 to 230"):
         synthetic_crystal(0, np.random.default_rng(0))
 
@@ -76,7 +86,10 @@ def test_special_positions_are_special(number: int) -> None:
     setting = reference_setting(number)
     rng = np.random.default_rng(number)
     sizes = {
-        degree: [len(full_orbit(random_position(setting, rng, degree), setting, np.eye(3), 1e-7)) for _ in range(30)]
+        degree: [
+            len(full_orbit(random_position(setting, rng, degree), setting, np.eye(3), 1e-7))
+            for _ in range(30)
+        ]
         for degree in (0, 3)
     }
     order = len(setting.rotations)
@@ -92,6 +105,8 @@ def test_snap_moves_only_what_is_near() -> None:
     np.testing.assert_allclose(snap((0.1, 0.2, 0.3), setting, matrix), [0.1, 0.2, 0.3], atol=1e-12)
 
 
-@pytest.mark.parametrize(("name", "nearest_nm"), [("Ni", 0.2492), ("Si", 0.2352), ("NaCl", 0.2820), ("Fe", 0.2482)])
+@pytest.mark.parametrize(
+    ("name", "nearest_nm"), [("Ni", 0.2492), ("Si", 0.2352), ("NaCl", 0.2820), ("Fe", 0.2482)]
+)
 def test_minimum_distance(name: str, nearest_nm: float) -> None:
     assert minimum_distance_nm(crystals[name]) == pytest.approx(nearest_nm, abs=2e-4)

@@ -92,6 +92,16 @@ def read_cif_string(text: str, subject: str = "CIF", default_name: str = "") -> 
     InputError
         See `read_cif`.
     """
+    try:
+        return _read(text, subject, default_name)
+    except InputError as error:
+        if error.subject == subject:
+            raise
+        # Whatever found the fault, the user knows the file, not the part.
+        raise InputError(subject, f"{error.subject}: {error.cause}") from None
+
+
+def _read(text: str, subject: str, default_name: str) -> Crystal:
     block = _block_with_atoms(text, subject)
     cell = _cell(block, subject)
     metric = metric_from_cell(cell)
@@ -206,6 +216,8 @@ def _cell(block: gemmi.cif.Block, subject: str) -> tuple[float, float, float, fl
         value = float(gemmi.cif.as_number(block.find_value(f"_cell_{tag}") or "?"))
         if not (math.isfinite(value) and value > 0.0):
             raise InputError(subject, f"_cell_{tag} is missing or not a positive number")
+        if tag.startswith("length") and not 0.5 <= value <= 1000.0:
+            raise InputError(subject, f"_cell_{tag} is {value:g} Å, which no crystal has")
         values.append(value / 10.0 if tag.startswith("length") else value)
     return values[0], values[1], values[2], values[3], values[4], values[5]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import gemmi
 import numpy as np
@@ -18,6 +18,9 @@ from kikuchinet.errors import InputError
 
 _ANGSTROM2_TO_NM2 = 0.01
 _VACANCY = re.compile(r"^(va|vac|vc|vacancy|q|du|dummy)[\d_']*$", re.IGNORECASE)
+MOST_ATOMS = 5_000
+"""Most atoms in a cell that are accepted; dynamical diffraction from larger cells is out of reach anyhow."""
+
 _LARGEST_B_NM2 = 0.3  # 30 Å², u = 0.6 Å: beyond this a number is a slip or a wrong unit
 
 
@@ -65,6 +68,8 @@ def read_sites(block: gemmi.cif.Block, cell: gemmi.UnitCell, subject: str) -> Si
     table = block.find("_atom_site_", list(columns + displacement))
     if len(table) == 0:
         raise InputError(subject, "has no atoms (no _atom_site_fract_x, _y, _z)")
+    if len(table) > MOST_ATOMS:
+        raise InputError(subject, f"lists {len(table)} atoms, more than {MOST_ATOMS}")
     anisotropic = _anisotropic_b(block, cell)
     result = SiteTable([])
     defaulted, dropped = [], []
@@ -201,33 +206,37 @@ def asymmetric_unit(table: SiteTable, setting: Setting, direct_matrix: NDArray[n
     -------
     SiteTable
         The asymmetric unit, and the notes of `table` with new ones.
+
+    Raises
+    ------
+    InputError
+        If the cell holds more than `MOST_ATOMS` atoms.
     """
     kept: list[Site] = []
-    orbits: list[NDArray[np.float64]] = []
     starts: list[NDArray[np.float64]] = []
-    copies = 0
+    placed: dict[str, tuple[NDArray[np.float64], NDArray[np.int64]]] = {}  # positions and owners, by element
+    copies = atoms = 0
     for site in table.sites:
         exact = snap(site.position, setting, direct_matrix)
-        merged = False
-        for index, (other, orbit) in enumerate(zip(kept, orbits, strict=True)):
-            if other.element != site.element or not _near(orbit, exact, direct_matrix).any():
-                continue
+        points, owners = placed.get(site.element, (np.empty((0, 3)), np.empty(0, dtype=np.int64)))
+        for index in np.unique(owners[_near(points, exact, direct_matrix)]):
+            other = kept[index]
             total = other.occupancy + site.occupancy
             if _near(starts[index][None], exact, direct_matrix).any() and total <= 1.02:
-                kept[index] = Site(
-                    other.element, other.position, min(total, 1.0), other.b_iso_nm2, other.label
-                )
-                merged = True
-            elif math.isclose(other.occupancy, site.occupancy, abs_tol=0.02):
-                copies += 1
-                merged = True
-            if merged:
+                kept[index] = replace(other, occupancy=min(total, 1.0))
                 break
-        if not merged:
-            position = wrap(exact[None])[0]
-            x, y, z = (float(value) for value in position)
-            kept.append(Site(site.element, (x, y, z), site.occupancy, site.b_iso_nm2, site.label))
-            orbits.append(full_orbit((x, y, z), setting, direct_matrix))
+            if math.isclose(other.occupancy, site.occupancy, abs_tol=0.02):
+                copies += 1
+                break
+        else:
+            x, y, z = (float(value) for value in wrap(exact[None])[0])
+            orbit = full_orbit((x, y, z), setting, direct_matrix)
+            atoms += len(orbit)
+            if atoms > MOST_ATOMS:
+                raise InputError("cell", f"holds more than {MOST_ATOMS} atoms")
+            owner = np.full(len(orbit), len(kept), dtype=np.int64)
+            placed[site.element] = np.concatenate([points, orbit]), np.concatenate([owners, owner])
+            kept.append(replace(site, position=(x, y, z)))
             starts.append(exact)
     notes = list(table.notes)
     if copies:

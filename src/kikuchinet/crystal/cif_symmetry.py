@@ -152,6 +152,10 @@ def _operations(block: gemmi.cif.Block, subject: str) -> gemmi.GroupOps | None:
             raise InputError(subject, f"symmetry operation not understood: {error}") from None
         if not any(op == gemmi.Op("x,y,z") for op in operations):
             raise InputError(subject, "the symmetry operations listed lack x,y,z")
+        if any(entry % gemmi.Op.DEN for op in operations for row in op.rot for entry in row):
+            raise InputError(
+                subject, "a symmetry operation listed turns by coefficients that are not whole numbers"
+            )
         return gemmi.GroupOps(operations)
     return None
 
