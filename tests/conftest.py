@@ -18,3 +18,43 @@ def shared_dir() -> Path:
     if not (folder / "patterns").is_dir():
         pytest.skip("the folder of measured patterns is not on this machine")
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a small untrained model, saved as trained ones are: it answers at random, but always alike.
+
+    For tests of everything around a model; what a model is worth is tested on those that ship.
+    """
+    import numpy as np
+    import torch
+
+    from kikuchinet.models import create_model, save_model
+    from kikuchinet.patterns import example_patterns, preprocess
+
+    classes, size = (221, 223, 225, 227, 229, 230), (64, 64)
+    with torch.random.fork_rng():
+        torch.manual_seed(7)
+        network = create_model("test_resnet", len(classes)).eval()
+    with torch.no_grad():
+        # An untrained network says nearly the same about everything. Its small differences between the example patterns
+        # are drawn apart, so that some get answers, different ones, and some get none.
+        prepared = torch.from_numpy(preprocess(np.stack(list(example_patterns())), size=size))[:, None]
+        head = network.get_classifier()  # type: ignore[operator]
+        head.bias -= network(prepared).mean(dim=0)
+        head.weight *= 600.0
+        head.bias *= 600.0
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    save_model(
+        folder,
+        network,
+        name="tiny",
+        version="0",
+        architecture="test_resnet",
+        classes=classes,
+        size=size,
+        labels="visible",
+        details={"data": {"source": "none: an untrained network for tests"}},
+        abstain_below=0.5,
+    )
+    return folder

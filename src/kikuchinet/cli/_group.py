@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -58,6 +57,7 @@ class CommandGroup(TyperGroup):
     bad usage, bad input          2       ``kikuchinet: error: SUBJECT: cause``
     a file that cannot be opened  2       the same, with the system's own words
     Ctrl-C                        130     ``kikuchinet: interrupted``
+    the reader of a pipe left     1       nothing (Typer's doing)
     a fault of ours               1       the traceback, to be reported
     ============================  ======  =======================================
     """
@@ -94,10 +94,6 @@ class CommandGroup(TyperGroup):
         except InputError as error:
             complain(error)
             status = BAD_INPUT
-        except BrokenPipeError:
-            # `kikuchinet crystals | head`: the reader has seen enough. Python would complain once more at exit.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            status = 0
         except OSError as error:
             complain(_describe_os_error(error))
             status = BAD_INPUT

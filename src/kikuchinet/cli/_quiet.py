@@ -15,26 +15,6 @@ _LIBRARIES = (
 )  # fmt: skip
 
 
-class _ShowOnce:
-    """Prints a warning the first time it is given: a folder of colour images has one thing to say, not a thousand."""
-
-    def __init__(self) -> None:
-        self._said: set[str] = set()
-
-    def __call__(
-        self,
-        message: Warning | str,
-        category: type[Warning],
-        filename: str,
-        lineno: int,
-        file: TextIO | None = None,
-        line: str | None = None,
-    ) -> None:
-        if str(message) not in self._said:
-            self._said.add(str(message))
-            complain(message, kind="warning")
-
-
 def quieten() -> None:
     """Keep what third-party libraries log and warn about off the terminal.
 
@@ -47,4 +27,19 @@ def quieten() -> None:
         logging.getLogger(name).setLevel(logging.ERROR)
     warnings.simplefilter("ignore")
     warnings.filterwarnings("default", module=r"kikuchinet(\.|$)")
-    warnings.showwarning = _ShowOnce()
+    said: set[str] = set()
+
+    def show_once(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        # A folder of colour images has one thing to say, not a thousand.
+        if str(message) not in said:
+            said.add(str(message))
+            complain(message, kind="warning")
+
+    warnings.showwarning = show_once

@@ -1,0 +1,252 @@
+"""``kikuchinet identify``, end to end on measured patterns with a small untrained model."""
+
+from __future__ import annotations
+
+import csv
+import json
+import warnings
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from kikuchinet.cli import app
+
+# The columns as the design fixes them.
+# fmt: off
+COLUMNS = [
+    "source", "index", "row", "column", "space_group", "symbol", "probability", "point_group", "bravais_lattice",
+    "crystal_system", "abstained", "reason", "second_space_group", "second_probability", "quality",
+]
+# fmt: on
+FILES = ["crystal_map.h5", "map.png", "patterns.csv", "report.html", "summary.json"]
+
+
+def identify(*words: object):
+    result = CliRunner().invoke(app, ["identify", *map(str, words)])
+    assert result.exit_code == 0, result.output
+    return result
+
+
+@pytest.fixture(scope="module")
+def example(tmp_path_factory, tiny_model):
+    out = tmp_path_factory.mktemp("example") / "out"
+    result = identify("--example", "--out", out, "--model", tiny_model, "--elements", "Ni,Al,Fe")
+    return out, result
+
+
+def rows_of(out: Path) -> list[dict[str, str]]:
+    with (out / "patterns.csv").open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_files(example):
+    out, _ = example
+    assert sorted(path.name for path in out.iterdir()) == FILES
+
+
+def test_patterns_csv(example):
+    out, _ = example
+    rows = rows_of(out)
+    assert list(rows[0]) == COLUMNS
+    assert [(row["index"], row["row"], row["column"]) for row in rows] == [
+        (str(i), str(i // 3), str(i % 3)) for i in range(9)
+    ]
+    assert {row["abstained"] for row in rows} == {"true", "false"}
+    for row in rows:
+        answered = row["abstained"] == "false"
+        assert (row["space_group"] != "") == answered
+        assert (row["symbol"] != "") == answered
+        assert (row["reason"] == "") == answered
+        if answered:
+            assert row["point_group"] == "m-3m"
+            assert row["crystal_system"] == "cubic"
+        assert 0.0 < float(row["second_probability"]) <= float(row["probability"]) <= 1.0
+        assert 0.0 < float(row["quality"]) < 1.0
+
+
+def test_summary_agrees_with_the_table(example, tiny_model):
+    out, _ = example
+    rows = rows_of(out)
+    summary = json.loads((out / "summary.json").read_text(encoding="utf-8"))
+    groups = [row["space_group"] for row in rows if row["space_group"]]
+    assert summary["counts"] == {group: groups.count(group) for group in summary["counts"]}
+    assert sum(summary["counts"].values()) + summary["abstained"] == 9
+    assert summary["winner"]["space_group"] in {221, 223, 225, 227, 229, 230}
+    assert summary["winner"]["probability"] == max(item["probability"] for item in summary["pooled"])
+    assert sum(item["probability"] for item in summary["pooled"]) == pytest.approx(1.0, abs=1e-5)
+    card = json.loads((tiny_model / "card.json").read_text(encoding="utf-8"))
+    assert summary["model"]["name"] == "tiny"
+    assert summary["model"]["version"] == "0"
+    assert summary["model"]["sha256"] == card["sha256"]
+    assert summary["settings"]["elements"] == ["Ni", "Al", "Fe"]
+    assert summary["inputs"][0]["scan"] == [3, 3]
+    for candidate in summary["candidates"]:
+        assert candidate["visible_group"] == summary["winner"]["space_group"]
+
+
+def test_table_and_report_path_are_printed(example):
+    out, result = example
+    for word in ("pattern", "space group", "probability", "abstained"):
+        assert word in result.stdout
+    assert str(out / "report.html") in result.stdout.replace("\n", "")
+    assert result.stderr == ""
+
+
+def test_crystal_map_opens_in_orix(example):
+    from orix import io
+
+    out, _ = example
+    rows = rows_of(out)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        loaded = io.load(str(out / "crystal_map.h5"))
+    assert loaded.shape == (3, 3)
+    for row, phase, probability in zip(rows, loaded.phase_id, loaded.prop["probability"], strict=True):
+        assert float(row["probability"]) == pytest.approx(probability, abs=1e-6)
+        if row["abstained"] == "true":
+            assert phase == -1
+        else:
+            assert loaded.phases[int(phase)].space_group.number == int(row["space_group"])
+
+
+def test_a_second_run_gives_the_same_bytes(example, tmp_path, tiny_model):
+    out, _ = example
+    identify("--example", "--out", tmp_path, "--model", tiny_model, "--elements", "Ni,Al,Fe")
+    for name in FILES:
+        if name != "crystal_map.h5":  # orix writes the time into it
+            assert (tmp_path / name).read_bytes() == (out / name).read_bytes(), name
+
+
+class Page(HTMLParser):
+    """What a reader needs to know of a page."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data):
+        self.text += data
+
+
+def test_report_is_whole_offline_and_accessible(example):
+    out, _ = example
+    page = Page((out / "report.html").read_text(encoding="utf-8"))
+    names = [tag for tag, _ in page.tags]
+    assert "script" not in names
+    assert "link" not in names
+    images = [attributes for tag, attributes in page.tags if tag == "img"]
+    assert len(images) == 1 + 2 * 9
+    for image in images:
+        assert image["src"].startswith("data:image/png;base64,")
+        assert image["alt"]
+    for tag, attributes in page.tags:
+        assert "href" not in attributes or attributes["href"].startswith("#")
+        if tag == "th":
+            assert attributes["scope"] in {"row", "col"}
+    assert page.tags[0] == ("html", {"lang": "en"})
+    summary = json.loads((out / "summary.json").read_text(encoding="utf-8"))
+    assert f"No. {summary['winner']['space_group']}" in page.text
+    for item in summary["left_open"]:
+        assert str(item["space_group"]) in page.text
+
+
+@pytest.fixture(scope="module")
+def pictures():
+    import kikuchipy
+
+    patterns = np.asarray(kikuchipy.data.nickel_ebsd_small().data).reshape(9, 60, 60)
+    return [Image.fromarray(pattern) for pattern in patterns]
+
+
+def test_names_are_escaped(tmp_path, pictures, tiny_model):
+    folder = tmp_path / "<img src=x onerror=alert(1)>"
+    folder.mkdir()
+    hostile = '<script>alert("x")<&.png'
+    pictures[0].save(folder / hostile)
+    pictures[1].save(folder / "=cmd[red].png")
+    out = tmp_path / "out"
+    result = identify(folder, "--out", out, "--model", tiny_model)
+    page = Page((out / "report.html").read_text(encoding="utf-8"))
+    assert "script" not in [tag for tag, _ in page.tags]
+    assert not any("onerror" in attributes for _, attributes in page.tags)
+    assert hostile in page.text
+    assert "=cmd[red].png" in result.stdout
+    assert hostile in rows_of(out)[-1]["source"] + rows_of(out)[0]["source"]
+
+
+def test_single_patterns_have_no_map(tmp_path, pictures, tiny_model):
+    for number in (0, 1):
+        pictures[number].save(tmp_path / f"picture{number}.png")
+    out = tmp_path / "out"
+    identify(tmp_path / "picture0.png", tmp_path / "picture1.png", "--out", out, "--model", tiny_model)
+    assert sorted(path.name for path in out.iterdir()) == ["patterns.csv", "report.html", "summary.json"]
+    assert len(rows_of(out)) == 2
+
+
+def test_results_of_an_earlier_run_are_replaced_and_nothing_else(tmp_path, pictures, tiny_model):
+    pictures[0].save(tmp_path / "picture.png")
+    out = tmp_path / "out"
+    identify("--example", "--out", out, "--model", tiny_model)
+    (out / "notes.txt").write_text("mine")
+    identify(tmp_path / "picture.png", "--out", out, "--model", tiny_model)
+    # The map was the earlier run's: left lying, it would pass for this one's.
+    assert sorted(path.name for path in out.iterdir()) == [
+        "notes.txt",
+        "patterns.csv",
+        "report.html",
+        "summary.json",
+    ]
+
+
+def test_two_scans_get_two_maps(tmp_path, tiny_model):
+    import kikuchipy
+
+    path = Path(kikuchipy.__file__).parent / "data" / "kikuchipy_h5ebsd" / "patterns.h5"
+    identify(path, path, "--out", tmp_path, "--model", tiny_model)
+    assert {"map.png", "map_2.png", "crystal_map.h5", "crystal_map_2.h5"} <= {
+        p.name for p in tmp_path.iterdir()
+    }
+    identify(path, "--out", tmp_path, "--model", tiny_model)
+    assert sorted(p.name for p in tmp_path.iterdir()) == FILES
+
+
+def test_a_blank_pattern_is_no_evidence(tmp_path, tiny_model):
+    Image.fromarray(np.full((60, 60), 128, dtype=np.uint8)).save(tmp_path / "blank.png")
+    out = tmp_path / "out"
+    result = identify(tmp_path / "blank.png", "--out", out, "--model", tiny_model)
+    assert "no answer" in result.stdout
+    summary = json.loads((out / "summary.json").read_text(encoding="utf-8"))
+    assert summary["winner"] is None
+    assert summary["abstained"] == 1
+    (row,) = rows_of(out)
+    assert row["space_group"] == ""
+    assert row["reason"]
+    assert "No answer" in Page((out / "report.html").read_text(encoding="utf-8")).text
+
+
+def test_patterns_of_unequal_size(tmp_path, pictures, tiny_model):
+    pictures[0].save(tmp_path / "a.png")
+    pictures[1].resize((93, 71)).save(tmp_path / "b.png")
+    out = tmp_path / "out"
+    identify(tmp_path / "a.png", tmp_path / "b.png", "--out", out, "--model", tiny_model)
+    assert len(rows_of(out)) == 2
+
+
+def test_a_model_from_the_library_call_says_the_same(example, tiny_model):
+    import kikuchinet as kn
+
+    out, _ = example
+    result = kn.identify(kn.example_patterns(), kn.load_model(tiny_model))
+    expected = [row["space_group"] for row in rows_of(out)]
+    assert [
+        "" if group == 0 else str(group) for group in result.identification.space_groups.tolist()
+    ] == expected
