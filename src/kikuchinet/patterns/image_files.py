@@ -144,11 +144,9 @@ def _count_pages(path: Path) -> int:
     try:
         if _is_tiff(path):
             with tifffile.TiffFile(path) as file:
-                pages = len(file.pages)
-                if pages:
-                    shape = file.pages[0].shape
-                    check_shape(path, shape[:2])
-                return max(pages, 0) or _no_pages(path)
+                first = file.pages.first
+                check_shape(path, (first.imagelength, first.imagewidth))
+                return len(file.pages)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Pillow.DecompressionBombWarning)
             with Pillow.open(path) as picture:
@@ -158,10 +156,6 @@ def _count_pages(path: Path) -> int:
         raise
     except Exception as error:  # decoders raise anything at all on damaged files
         raise InputError(path, f"cannot be read as an image ({_words(error)})") from error
-
-
-def _no_pages(path: Path) -> int:
-    raise InputError(path, "holds no image")
 
 
 def _read_tiff(path: Path, page: int) -> Image:

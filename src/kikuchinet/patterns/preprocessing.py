@@ -13,7 +13,7 @@ from kikuchinet.errors import InputError
 from kikuchinet.microscope.filters import resample
 from kikuchinet.patterns.lowpass import gaussian_basis, smooth_kernel
 from kikuchinet.patterns.screen import BLOCKS, find_screen_blocks, paint_mask
-from kikuchinet.patterns.trend import subtract_trend
+from kikuchinet.patterns.trend import remove_trend
 
 Images = NDArray[np.float32]
 Basis = tuple[Images, Images, Images, Images]
@@ -29,8 +29,8 @@ class Preprocessing:
         Standard deviation of the Gaussian background, in heights. An eighth is kikuchipy's choice for the
         dynamic background, and wider than any low-index band but narrower than vignetting.
     passes
-        How many times the background is taken off. One pass leaves a vignetting as strong as the bands on raw
-        frames; three do not (measured on raw NORDIF frames of Si and Ni).
+        How many times the background is taken off. At a period of one height one pass leaves 27 % and three leave
+        2 %; at half a height 71 % and 36 %.
     contrast_sigma
         Standard deviation, in heights, of the Gaussian in which contrast is made even. Bands are a constant
         part of the local brightness, so a raw frame has less contrast where it is darker; a vendor's
@@ -89,11 +89,13 @@ def preprocess(
 
     Notes
     -----
-    In order: division by the static background, if given; centre crop to the aspect of `size`; resize, by
-    area averages where it shrinks; find the screen; take off the Gaussian background, normalised within the
-    screen, three times; even out the local contrast; clip; standardise. Every step is independent of the
-    grey scale's offset and gain, so an exposure's settings, or the vendor's stretching of contrast, do not
-    matter.
+    In order: division by the static background, if given; centre crop to the aspect of `size`; resize, by area
+    averages where it shrinks; find the screen; take out the slow trend, `remove_trend`; take off the Gaussian
+    background, normalised within the screen, three times; even out the local contrast; clip; standardise. The grey
+    scale's gain does not matter and its offset hardly does, and so neither do an exposure's settings nor the vendor's
+    stretching of contrast. On the raw frames that were looked at (Si, Ni; NORDIF) what is left of the vignetting is
+    below 0.07 and 0.17 standard deviations (after a Gaussian of 20 px at 128); with the trend only subtracted, it was
+    up to 0.5, as strong as the bands.
     """
     rows, columns = (int(side) for side in size)
     if min(rows, columns) < 32:
@@ -213,7 +215,7 @@ def _preprocess_kernel(
             image[:] = _ZERO
             continue
         masked = find_screen_blocks(image, means, outside)
-        subtract_trend(image, means, outside)
+        remove_trend(image, means, outside)
         paint_mask(outside, mask)
         weight[:] = mask
         _standardise(image, weight)

@@ -22,7 +22,7 @@ def _legendre(x: float) -> tuple[float, float, float, float, float]:
 
 
 @nb.njit(nogil=True, cache=True)
-def _fit(means: Images, outside: NDArray[np.bool_], offset: float) -> NDArray[np.float64]:
+def _fit(values: NDArray[np.float64], outside: NDArray[np.bool_], offset: float) -> NDArray[np.float64]:
     """Return the 15 coefficients of P_a(y) P_b(x), a + b <= 4, that fit the blocks on the screen best."""
     normal = np.zeros((_TERMS, _TERMS), dtype=np.float64)
     right = np.zeros(_TERMS, dtype=np.float64)
@@ -38,7 +38,7 @@ def _fit(means: Images, outside: NDArray[np.bool_], offset: float) -> NDArray[np
                 for b in range(5 - a):
                     design[k] = py[a] * px[b]
                     k += 1
-            value = means[i, j] - offset
+            value = values[i, j] - offset
             for k in range(_TERMS):
                 right[k] += design[k] * value
                 for m in range(k + 1):
@@ -52,21 +52,31 @@ def _fit(means: Images, outside: NDArray[np.bool_], offset: float) -> NDArray[np
 
 
 @nb.njit(nogil=True, cache=True)
-def subtract_trend(image: Images, means: Images, outside: NDArray[np.bool_]) -> None:
-    """Take a polynomial of fourth degree, fitted to the blocks on the screen, off an image, in place.
+def remove_trend(image: Images, means: Images, outside: NDArray[np.bool_]) -> None:
+    """Take the slow trend out of an image, in place.
 
-    Gaussian averages mirror the image at its edges and so cannot follow a slope there: without this, raw
-    frames keep a dark rim.
+    Where zero means no light, the trend is a factor: a polynomial of fourth degree is fitted to the logarithm of
+    brightness, in which a Gaussian lobe is a parabola, and the image is divided. Elsewhere it is fitted to brightness
+    and subtracted. Gaussian averages, which come next, mirror the image at its edges and cannot follow a slope
+    there: without this, raw frames keep a dark rim.
     """
     rows, columns = image.shape
-    offset = np.float64(means.mean())
-    solution = _fit(means, outside, offset)
+    factor = means.min() >= np.float32(0.0)
+    values = means.astype(np.float64)
+    if factor:
+        least = 0.05 * np.median(means)
+        if least <= 0.0:
+            factor = False
+        else:
+            values = np.log(np.maximum(values, least))
+    solution = _fit(values, outside, values.mean())
     along = np.empty((5, columns), dtype=np.float32)
     for j in range(columns):
         px = _legendre((2.0 * j + 1.0) / columns - 1.0)
         for b in range(5):
             along[b, j] = px[b]
     line = np.empty(5, dtype=np.float32)
+    trend = np.empty(columns, dtype=np.float32)
     for i in range(rows):
         py = _legendre((2.0 * i + 1.0) / rows - 1.0)
         line[:] = np.float32(0.0)
@@ -75,7 +85,13 @@ def subtract_trend(image: Images, means: Images, outside: NDArray[np.bool_]) -> 
             for b in range(5 - a):
                 line[b] += np.float32(solution[k] * py[a])
                 k += 1
-        line[0] += np.float32(offset)
+        trend[:] = np.float32(values.mean())
         for b in range(5):
             for j in range(columns):
-                image[i, j] -= line[b] * along[b, j]
+                trend[j] += line[b] * along[b, j]
+        if factor:
+            for j in range(columns):
+                image[i, j] = image[i, j] * np.exp(-trend[j]) - np.float32(1.0)
+        else:
+            for j in range(columns):
+                image[i, j] -= trend[j]
