@@ -26,7 +26,8 @@ def parse_elements(text: str | Iterable[str]) -> tuple[str, ...]:
     symbols = []
     for word in words:
         symbol = word.strip().capitalize()
-        if gemmi.Element(symbol).atomic_number == 0:
+        # gemmi reads the first two letters only, so the whole word must be what it found.
+        if gemmi.Element(symbol).atomic_number == 0 or gemmi.Element(symbol).name != symbol:
             raise InputError("--elements", f"{word!r} is not a chemical element")
         symbols.append(symbol)
     return tuple(dict.fromkeys(symbols))

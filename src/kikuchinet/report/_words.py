@@ -25,6 +25,9 @@ LATTICES = {
     "cI": "body-centred cubic",
 }  # fmt: skip
 
+_UNANIMOUS = 0.8
+"""Where fewer single answers than this share agree, the page says that there may be several phases."""
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -138,7 +141,7 @@ def reasons(result: IdentificationResult) -> list[Markup]:
         )
     second, value = result.ranking()[1]
     found.append(Markup("The runner-up is {} with {}.").format(named(second), probability(value)))
-    if len(result.counts) > 2 and agree < 0.8 * max(answered, 1):
+    if result.agreement < _UNANIMOUS:
         found.append(
             Markup(
                 "Single patterns disagree. If the input holds several phases, do not read the pooled answer: "

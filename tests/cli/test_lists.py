@@ -1,0 +1,68 @@
+"""Commands that list: crystals, models, benchmarks."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+import kikuchinet as kn
+from kikuchinet.cli import app
+
+
+def ok(*words: object) -> str:
+    result = CliRunner().invoke(app, [str(word) for word in words])
+    assert result.exit_code == 0, result.output + result.stderr
+    return result.stdout
+
+
+def test_all_crystals_are_listed():
+    text = ok("crystals")
+    assert f"{len(kn.crystals)} crystals" in text
+    for name in ("FeNi3", "Al4CoNi2", "W"):
+        assert name in text
+
+
+def test_filters():
+    text = ok("crystals", "--space-group", 221, "--elements", "Al,Ni,Fe")
+    listed = {line.split()[0] for line in text.splitlines()[3:] if line.startswith(" ") and line.split()}
+    assert {"Ni3Al", "NiAl", "FeAl", "FeNi3"} <= listed
+    assert "TaC" not in text
+
+
+def test_one_crystal_tells_what_a_camera_sees():
+    text = ok("crystals", "FeNi3")
+    assert "221, Pm-3m" in text
+    assert "225, Fm-3m: its order is too weak to see" in text
+    assert "m-3m: 207+215+221" in text
+
+
+def test_cif_out_and_in(tmp_path):
+    path = tmp_path / "phase.cif"
+    path.write_text(ok("crystals", "Cr3Si", "--cif"))
+    crystal = kn.Crystal.from_cif(path)
+    assert crystal.space_group == 223
+    assert crystal.n_atoms == pytest.approx(kn.crystals["Cr3Si"].n_atoms)
+    assert "223, Pm-3n" in ok("crystals", path)
+
+
+def test_model_card(tiny_model):
+    assert "test_resnet" in ok("models", tiny_model)
+    card = json.loads(ok("models", tiny_model, "--json"))
+    assert card["classes"] == [221, 223, 225, 227, 229, 230]
+
+
+def test_shipped_models_are_listed_with_their_groups():
+    if not kn.list_models():
+        pytest.skip("no model ships yet")
+    listed = json.loads(ok("models", "--json"))
+    assert set(listed) == set(kn.list_models())
+    for name in listed:
+        assert name in ok("models")
+
+
+def test_benchmark_agrees_with_its_peer():
+    (result,) = json.loads(ok("benchmark", "projection", "--json"))
+    assert result["agreement"] > 0.9999
+    assert result["ratio"] == pytest.approx(result["ours"] / result["theirs"])
