@@ -155,8 +155,8 @@ class MasterPattern:
         try:
             with h5py.File(path, "r") as file:
                 return cls._read(file, path)
-        except InputError:
-            raise
+        except InputError as error:
+            raise InputError(path, error.cause) from error
         except (OSError, KeyError, ValueError, RuntimeError) as error:
             raise InputError(path, f"not a master pattern in EMsoft's layout, or damaged ({error})") from error
 

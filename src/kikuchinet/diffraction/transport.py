@@ -263,11 +263,11 @@ def _inverse_free_path(z, density, energy, rest):
 def _stopping_power(z, mass_density, weight, energy):
     """Energy loss in keV/nm, modified Bethe law ([2]_), Bragg's additivity over the kinds of atoms."""
     total = 0.0
+    # 78500 Z/(A E) keV cm²/g for E in keV is 7.85e-3 keV/nm at 1 g/cm³.
     for i in range(z.shape[0]):
         mean_ionisation = (9.76 * z[i] + 58.5 * z[i] ** -0.19) * 1e-3
         log = np.log(1.166 * (energy + 0.85 * mean_ionisation) / mean_ionisation)
         total += 7.85e-3 * mass_density[i] * z[i] / (weight[i] * energy) * log
-    # 78500 Z/(A E) keV cm²/g for E in keV is 7.85e-3 keV/nm at 1 g/cm³.
     return total
 
 

@@ -1,0 +1,76 @@
+"""Monte Carlo transport against EMsoft's histogram and published backscatter yields."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kikuchinet.crystal import Crystal, crystals
+from kikuchinet.diffraction.transport import ElectronTransport, escape_statistics
+from kikuchinet.errors import InputError
+
+
+def test_escape_depths_are_those_of_emsofts_file(emsoft_file: Path, emsoft_nickel: Crystal) -> None:
+    """Its only bin holds electrons that kept 20.0 of 20.1 keV."""
+    theirs = ElectronTransport.from_emsoft(emsoft_file).depth_weights[0, 1:]
+    escaped = escape_statistics(emsoft_nickel, 20.1, electrons=60_000)
+    path = escaped.path_nm[escaped.energy_kev > 20.0]
+    ours = np.bincount(np.round(path).astype(int), minlength=len(theirs)) / len(path)
+    assert 0.5 * np.abs(ours[: len(theirs)] - theirs).sum() < 0.12
+
+
+@pytest.mark.parametrize("name", ["Al", "Si", "Ni", "W"])
+def test_backscatter_yield_at_normal_incidence(name: str) -> None:
+    """Against the fit to measurements at 20 keV of L. Reimer, Scanning Electron Microscopy (Springer, 1985).
+
+    Screened Rutherford scattering is known to backscatter too much from heavy elements: W comes out 0.05 high.
+    """
+    z = crystals[name].mean_atomic_number
+    published = -0.0254 + 0.016 * z - 1.86e-4 * z**2 + 8.3e-7 * z**3
+    escaped = escape_statistics(crystals[name], 20.0, sample_tilt_deg=0.0, electrons=20_000)
+    assert len(escaped.energy_kev) / 20_000 == pytest.approx(published, abs=0.06)
+
+
+def test_heavier_matter_lets_electrons_out_from_less_deep() -> None:
+    depth = [ElectronTransport.simulate(crystals[n], electrons=10_000).mean_depth_nm for n in ("Si", "Ni", "W")]
+    assert depth[0] > 2.0 * depth[1] > 4.0 * depth[2] * 0.8
+
+
+def test_weights_are_shares_and_energies_fall() -> None:
+    transport = ElectronTransport.simulate(crystals["Ni"], energies=3, electrons=10_000)
+    np.testing.assert_allclose(transport.depth_weights.sum(axis=1), 1.0)
+    assert transport.energy_weights.sum() == pytest.approx(1.0)
+    assert (np.diff(transport.energies_kev) < 0).all()
+    assert transport.energies_kev[0] < 20.0
+
+
+def test_same_seed_same_electrons() -> None:
+    a = escape_statistics(crystals["Ni"], electrons=5_000, seed=5)
+    b = escape_statistics(crystals["Ni"], electrons=5_000, seed=5)
+    c = escape_statistics(crystals["Ni"], electrons=5_000, seed=6)
+    np.testing.assert_array_equal(a.path_nm, b.path_nm)
+    assert len(a.path_nm) != len(c.path_nm) or not np.array_equal(a.path_nm, c.path_nm)
+
+
+def test_directions_are_unit_and_point_out() -> None:
+    escaped = escape_statistics(crystals["Ni"], electrons=5_000)
+    np.testing.assert_allclose(np.linalg.norm(escaped.direction, axis=1), 1.0, atol=1e-9)
+    assert (escaped.direction[:, 2] > 0).all()
+    np.testing.assert_allclose(escaped.path_nm * escaped.direction[:, 2], escaped.depth_nm, rtol=1e-6)
+
+
+@pytest.mark.parametrize("options", [{"energy_kev": 0.0}, {"sample_tilt_deg": 95.0}, {"electrons": 0}])
+def test_bad_requests(options: dict[str, float]) -> None:
+    with pytest.raises(InputError):
+        escape_statistics(crystals["Ni"], **options)  # type: ignore[arg-type]
+
+
+def test_files_without_monte_carlo_data(tmp_path: Path) -> None:
+    path = tmp_path / "no.h5"
+    with pytest.raises(InputError, match="no such file"):
+        ElectronTransport.from_emsoft(path)
+    path.write_text("text")
+    with pytest.raises(InputError, match="no Monte Carlo data"):
+        ElectronTransport.from_emsoft(path)
