@@ -1,0 +1,353 @@
+"""The master patterns behind a data set: several slightly different ones for every material.
+
+A network that sees one master pattern per material learns that picture. Lattice parameter, thermal motion and
+beam energy vary a little from variant to variant, with the same ranges for every material, so that scale and
+contrast say nothing about the class.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kikuchinet.crystal import Crystal, crystals
+from kikuchinet.datasets.labels import visible_or_literal
+from kikuchinet.diffraction import MasterPattern, simulate
+from kikuchinet.errors import InputError
+from kikuchinet.microscope.projection import interleave
+
+Hemispheres = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
+"""Upper (2h+1, 2h+1), lower (2h+1, 2h+1), and both as `kikuchinet.microscope.projection.interleave` lays them out."""
+
+PHYSICS_REVISION = 1
+"""Part of every cache key. Raise it when the simulator's answers change, so that no stale pattern is used."""
+
+
+@dataclass(frozen=True)
+class MastersConfig:
+    """Which master patterns to simulate.
+
+    Parameters
+    ----------
+    materials
+        Names in the library of crystals.
+    half_width
+        Half the width of the Lambert square, in pixels.
+    preset
+        Preset of the simulator.
+    variants
+        Master patterns per material. The first is the crystal as it stands in the library at the typical energy.
+    energy_typical_kev, energy_range_kev, energy_typical_share
+        The share of variants at the typical energy; the others are uniform in the range.
+    large_cell_atoms, large_cell_variants
+        Crystals with more atoms per cell than this get at most so many variants: their cost grows with the cube of the
+        cell's volume.
+    lattice_change
+        The cell is scaled by a factor uniform in 1 - change to 1 + change.
+    b_factor_range
+        All B factors are multiplied by one factor, log-uniform in this range.
+    seed
+        Seed of the variants and of their Monte Carlo runs.
+    """
+
+    materials: tuple[str, ...]
+    half_width: int = 125
+    preset: str = "accurate"
+    variants: int = 6
+    energy_typical_kev: float = 20.0
+    energy_range_kev: tuple[float, float] = (15.0, 25.0)
+    energy_typical_share: float = 0.5
+    large_cell_atoms: int = 40
+    large_cell_variants: int = 3
+    lattice_change: float = 0.015
+    b_factor_range: tuple[float, float] = (0.6, 1.6)
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.materials:
+            raise InputError("masters", "no materials are named")
+        if min(self.variants, self.large_cell_variants, self.half_width) < 1:
+            raise InputError("masters", "variants, large_cell_variants and half_width must be positive")
+        if not 0.0 <= self.lattice_change < 0.5:
+            raise InputError("masters", f"lattice_change {self.lattice_change:g} is not in 0 to 0.5")
+        for name in ("energy_range_kev", "b_factor_range"):
+            low, high = getattr(self, name)
+            if not 0.0 < low <= high:
+                raise InputError("masters", f"{name} must be two positive numbers in rising order")
+
+
+@dataclass(frozen=True)
+class MasterSpec:
+    """One master pattern of one material: everything that decides its intensities."""
+
+    material: str
+    variant: int
+    energy_kev: float
+    lattice_factor: float
+    b_factor: float
+    half_width: int
+    preset: str
+    seed: int
+
+    def crystal(self) -> Crystal:
+        """Return the library's crystal with its cell scaled and its B factors multiplied."""
+        crystal = crystals[self.material]
+        return crystal.replace(
+            a_nm=crystal.a_nm * self.lattice_factor,
+            b_nm=crystal.b_nm * self.lattice_factor,
+            c_nm=crystal.c_nm * self.lattice_factor,
+            sites=tuple(
+                type(site)(
+                    element=site.element,
+                    position=site.position,
+                    occupancy=site.occupancy,
+                    b_iso_nm2=site.b_iso_nm2 * self.b_factor,
+                    label=site.label,
+                )
+                for site in crystal.sites
+            ),
+        )
+
+    def key(self) -> str:
+        """Return a digest of all that the master pattern depends on."""
+        crystal = self.crystal()
+        content = asdict(self) | {
+            "cell_nm": [crystal.a_nm, crystal.b_nm, crystal.c_nm],
+            "angles_deg": [crystal.alpha_deg, crystal.beta_deg, crystal.gamma_deg],
+            "space_group": [crystal.space_group, crystal.setting],
+            "sites": [
+                [site.element, *site.position, site.occupancy, site.b_iso_nm2] for site in crystal.sites
+            ],
+            "revision": PHYSICS_REVISION,
+        }
+        # The number of the variant is a name, not physics.
+        del content["variant"]
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:24]
+
+    def path(self, cache: str | Path) -> Path:
+        """Return where the master pattern lies in a cache folder."""
+        return Path(cache) / "masters" / f"{self.material}-{self.key()}.h5"
+
+    def simulate(self) -> MasterPattern:
+        """Simulate the master pattern."""
+        return simulate(
+            self.crystal(),
+            energy_kev=self.energy_kev,
+            half_width=self.half_width,
+            preset=self.preset,
+            seed=self.seed,
+        )
+
+
+def plan(config: MastersConfig) -> list[MasterSpec]:
+    """List the master patterns that a configuration asks for.
+
+    Parameters
+    ----------
+    config
+        Materials, variants and ranges.
+
+    Returns
+    -------
+    list of MasterSpec
+        All first variants, then all second ones, and so on, so that an unfinished cache is a balanced one. A
+        material's variants depend on the seed and its name, not on the other materials.
+
+    Raises
+    ------
+    kikuchinet.errors.InputError
+        A material is not in the library.
+    """
+    specs: dict[str, list[MasterSpec]] = {}
+    for material in config.materials:
+        if material not in crystals:
+            raise InputError(material, "no crystal of this name in the library")
+        digest = hashlib.sha256(f"{config.seed}/{material}".encode()).digest()
+        rng = np.random.default_rng(list(digest))
+        large = crystals[material].n_atoms > config.large_cell_atoms
+        count = min(config.variants, config.large_cell_variants) if large else config.variants
+        specs[material] = [_draw(config, material, variant, rng) for variant in range(count)]
+    return [
+        specs[material][i]
+        for i in range(config.variants)
+        for material in config.materials
+        if i < len(specs[material])
+    ]
+
+
+def _draw(config: MastersConfig, material: str, variant: int, rng: np.random.Generator) -> MasterSpec:
+    # Every number is drawn for every variant: what one setting decides must not shift the others.
+    typical = rng.random() < config.energy_typical_share
+    energy = rng.uniform(*config.energy_range_kev)
+    lattice = 1.0 + config.lattice_change * rng.uniform(-1.0, 1.0)
+    b_factor = float(np.exp(rng.uniform(*np.log(config.b_factor_range))))
+    seed = int(rng.integers(2**31))
+    if variant == 0:
+        typical, lattice, b_factor = True, 1.0, 1.0
+    return MasterSpec(
+        material=material,
+        variant=variant,
+        # Rounded, so that a key does not depend on the last bit of a platform's exp().
+        energy_kev=config.energy_typical_kev if typical else round(energy, 3),
+        lattice_factor=round(lattice, 6),
+        b_factor=round(b_factor, 6),
+        half_width=config.half_width,
+        preset=config.preset,
+        seed=seed,
+    )
+
+
+@dataclass(frozen=True)
+class MasterEntry:
+    """One master pattern of a set, with the labels of its material."""
+
+    path: Path
+    material: str
+    space_group: int
+    visible_group: int
+    energy_kev: float
+
+
+class MasterSet(Sequence[MasterEntry]):
+    """Master patterns of a data set; the intensities are read when they are first asked for, and kept.
+
+    Parameters
+    ----------
+    entries
+        The master patterns.
+    """
+
+    def __init__(self, entries: Sequence[MasterEntry]) -> None:
+        if not entries:
+            raise InputError("masters", "no master patterns")
+        self._entries = tuple(entries)
+        self._loaded: dict[int, Hemispheres] = {}
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    @overload
+    def __getitem__(self, index: int) -> MasterEntry: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[MasterEntry]: ...
+    def __getitem__(self, index: int | slice) -> MasterEntry | Sequence[MasterEntry]:
+        return self._entries[index]
+
+    def __iter__(self) -> Iterator[MasterEntry]:
+        return iter(self._entries)
+
+    @property
+    def materials(self) -> tuple[str, ...]:
+        """Names of the materials, in order of first appearance."""
+        return tuple(dict.fromkeys(entry.material for entry in self._entries))
+
+    def hemispheres(self, index: int) -> Hemispheres:
+        """Return upper and lower hemisphere, scaled to mean 1 over both, and their interleaved texels.
+
+        The absolute yield of a simulation says something about the material that no camera keeps: exposure
+        times differ.
+        """
+        if index not in self._loaded:
+            master = MasterPattern.load(self._entries[index].path)
+            mean = 0.5 * (float(master.upper.mean()) + float(master.lower.mean()))
+            if mean <= 0.0:
+                raise InputError(
+                    self._entries[index].path, "the master pattern's mean intensity is not positive"
+                )
+            upper, lower = master.upper / np.float32(mean), master.lower / np.float32(mean)
+            self._loaded[index] = (upper, lower, interleave(upper, lower))
+        return self._loaded[index]
+
+    def __getstate__(self) -> dict[str, object]:
+        # A worker process reads the files itself instead of receiving hundreds of megabytes through a pipe.
+        return {"_entries": self._entries, "_loaded": {}}
+
+    @classmethod
+    def from_files(cls, paths: Sequence[str | Path]) -> MasterSet:
+        """Return a set of master-pattern files, ours or EMsoft's; a file's phase names its material.
+
+        Raises
+        ------
+        kikuchinet.errors.InputError
+            A file is missing or damaged.
+        """
+        entries = []
+        for path in paths:
+            master = MasterPattern.load(path)
+            group = master.space_group
+            visible = visible_or_literal(master.crystal, "visible") if master.crystal is not None else group
+            entries.append(
+                MasterEntry(
+                    path=Path(path),
+                    material=master.name,
+                    space_group=group,
+                    visible_group=visible,
+                    energy_kev=master.energy_kev,
+                )
+            )
+        return cls(entries)
+
+
+def prepare(config: MastersConfig, cache_dir: str | Path = "cache", *, progress: bool = True) -> MasterSet:
+    """Simulate every master pattern of a configuration that the cache does not hold yet.
+
+    A file appears in the cache only when it is whole, so the work can be killed at any moment and goes on where
+    it was.
+
+    Parameters
+    ----------
+    config
+        Materials, variants and ranges.
+    cache_dir
+        The cache folder; its files are named after what they hold.
+    progress
+        Show a progress bar.
+
+    Returns
+    -------
+    MasterSet
+        The master patterns in the order of `plan`.
+
+    Raises
+    ------
+    kikuchinet.errors.InputError
+        A material is not in the library.
+    """
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    specs = plan(config)
+    missing = [spec for spec in specs if not spec.path(cache_dir).is_file()]
+    if missing:
+        columns = (
+            TextColumn("[progress.description]{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+        )
+        with Progress(*columns, disable=not progress) as bar:
+            task = bar.add_task("master patterns", total=len(specs), completed=len(specs) - len(missing))
+            for spec in missing:
+                bar.update(task, description=f"master patterns: {spec.material}")
+                spec.simulate().save(spec.path(cache_dir))
+                bar.advance(task)
+    visible = {name: visible_or_literal(crystals[name], "visible") for name in config.materials}
+    return MasterSet(
+        [
+            MasterEntry(
+                path=Path(os.path.relpath(spec.path(cache_dir))),
+                material=spec.material,
+                space_group=crystals[spec.material].space_group,
+                visible_group=visible[spec.material],
+                energy_kev=spec.energy_kev,
+            )
+            for spec in specs
+        ]
+    )
