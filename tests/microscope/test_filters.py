@@ -32,6 +32,13 @@ def test_shrinking_by_a_whole_factor_is_binning():
     np.testing.assert_allclose(resample(images, (12, 20)), binned, atol=1e-6)
 
 
+def test_shrinking_by_two_and_a_half_weighs_areas():
+    images = np.random.default_rng(1).random((1, 50, 25)).astype(np.float32)
+    halves = np.kron(images, np.ones((1, 2, 2), np.float32))
+    binned = halves.reshape(1, 20, 5, 10, 5).mean(axis=(2, 4))
+    np.testing.assert_allclose(resample(images, (20, 10)), binned, atol=1e-6)
+
+
 @pytest.mark.parametrize("shape", [(128, 128), (100, 75), (31, 33), (7, 5)])
 def test_shrinking_keeps_the_mean_and_does_not_alias(shape):
     rng = np.random.default_rng(2)

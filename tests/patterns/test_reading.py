@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
 import warnings
+import zlib
 from pathlib import Path
 
 import h5py
@@ -106,12 +108,17 @@ def test_static_background_is_not_used_twice(tmp_path, nickel):
     np.testing.assert_array_equal(source[4], flat.data[1, 1])
 
 
-def test_reading_writes_nothing(capfd):
-    (source,) = read_patterns(DATA / "nordif/Pattern.dat")
+def test_reading_writes_nothing(tmp_path, capfd, caplog, recwarn):
+    # Without its settings and background kikuchipy has much to say about a NORDIF file.
+    shutil.copy(DATA / "nordif/Pattern.dat", tmp_path)
+    shutil.copy(DATA / "nordif/Setting.txt", tmp_path)
+    (source,) = read_patterns(tmp_path / "Pattern.dat")
+    assert source.static_background is None
     source[0]
-    read_patterns(DATA / "oxford_binary/patterns.ebsp")
     captured = capfd.readouterr()
     assert captured.out == captured.err == ""
+    assert caplog.records == []
+    assert len(recwarn) == 0
 
 
 def test_example_needs_no_network(monkeypatch, nickel):
@@ -242,6 +249,7 @@ BROKEN = {
     "text.h5": b"this is no HDF5 file",
     "text.png": b"this is no picture",
     "text.tif": b"II*\x00 and nothing after it",
+    "tags.tif": b"II*\x00\x08\x00\x00\x00\x05\x00" + b"\x00\x01" * 30,
     "text.jpg": b"\xff\xd8\xff\xe0 damaged",
     "text.ebsp": b"x" * 50,
     "text.up1": b"x" * 10,
@@ -252,12 +260,14 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_damaged_files_are_named(tmp_path, name):
+def test_damaged_files_are_named(tmp_path, name, caplog, recwarn):
     path = tmp_path / name
     if BROKEN[name] is not None:
         path.write_bytes(BROKEN[name])
     with pytest.raises(InputError, match=name):
         read_all(path)
+    assert caplog.records == []
+    assert len(recwarn) == 0
 
 
 @pytest.mark.parametrize("file", ["oxford_binary/patterns.ebsp", "kikuchipy_h5ebsd/patterns.h5"])
@@ -315,14 +325,21 @@ def test_tiny_and_huge_pictures(tmp_path):
     Image.fromarray(np.zeros((5, 7), np.uint8)).save(tmp_path / "tiny.png")
     with pytest.raises(InputError, match=r"tiny\.png.*5 x 7"):
         read_patterns(tmp_path / "tiny.png")
-    # A header that claims 60000 x 60000 px must be refused before memory is asked for.
-    header = bytearray((tmp_path / "tiny.png").read_bytes())
-    header[16:24] = (60000).to_bytes(4, "big") * 2
+    # Headers that claim far too much must be refused before memory is asked for.
+    for side in (12000, 60000):
+        header = bytearray((tmp_path / "tiny.png").read_bytes())
+        header[16:24] = side.to_bytes(4, "big") * 2
+        header[29:33] = zlib.crc32(header[12:29]).to_bytes(4, "big")
+        (tmp_path / "huge.png").write_bytes(header)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            with pytest.raises(InputError, match=r"huge\.png"):
+                read_patterns(tmp_path / "huge.png")
+    header[16:24] = (12000).to_bytes(4, "big") * 2
+    header[29:33] = zlib.crc32(header[12:29]).to_bytes(4, "big")
     (tmp_path / "huge.png").write_bytes(header)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        with pytest.raises(InputError, match=r"huge\.png"):
-            read_patterns(tmp_path / "huge.png")
+    with pytest.raises(InputError, match="more than any EBSD camera"):
+        read_patterns(tmp_path / "huge.png")
 
 
 def test_nothing_given(tmp_path):

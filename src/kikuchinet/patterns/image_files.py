@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kikuchinet.errors import InputError
+from kikuchinet.patterns.libraries import quiet, words
 from kikuchinet.patterns.limits import check_shape
 from kikuchinet.patterns.source import PatternSource
 
@@ -113,11 +114,12 @@ def read_image(path: Path, page: int = 0) -> Image:
         If the image is in colour; its luminance is taken.
     """
     try:
-        image = _read_tiff(path, page) if _is_tiff(path) else _read_picture(path)
+        with quiet():
+            image = _read_tiff(path, page) if _is_tiff(path) else _read_picture(path)
     except InputError:
         raise
     except Exception as error:  # decoders raise anything at all on damaged files
-        raise InputError(path, f"cannot be read as an image ({_words(error)})") from error
+        raise InputError(path, f"cannot be read as an image ({words(error)})") from error
     if image.ndim == 3 and image.shape[2] in (1, 2):  # grey, or grey with transparency
         image = image[..., 0]
     if image.ndim == 3 and image.shape[2] in (3, 4):
@@ -143,19 +145,17 @@ def _count_pages(path: Path) -> int:
 
     try:
         if _is_tiff(path):
-            with tifffile.TiffFile(path) as file:
+            with quiet(), tifffile.TiffFile(path) as file:
                 first = file.pages.first
                 check_shape(path, (first.imagelength, first.imagewidth))
                 return len(file.pages)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Pillow.DecompressionBombWarning)
-            with Pillow.open(path) as picture:
-                check_shape(path, picture.size[::-1])
+        with quiet(), Pillow.open(path) as picture:
+            check_shape(path, picture.size[::-1])
         return 1
     except InputError:
         raise
     except Exception as error:  # decoders raise anything at all on damaged files
-        raise InputError(path, f"cannot be read as an image ({_words(error)})") from error
+        raise InputError(path, f"cannot be read as an image ({words(error)})") from error
 
 
 def _read_tiff(path: Path, page: int) -> Image:
@@ -168,13 +168,7 @@ def _read_tiff(path: Path, page: int) -> Image:
 def _read_picture(path: Path) -> Image:
     from PIL import Image as Pillow
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Pillow.DecompressionBombWarning)
-        with Pillow.open(path) as picture:
-            if picture.mode in ("P", "CMYK", "YCbCr", "LAB", "HSV", "PA"):
-                return np.array(picture.convert("RGB"))
-            return np.array(picture.convert("L") if picture.mode == "1" else picture)
-
-
-def _words(error: Exception) -> str:
-    return str(error).split("\n")[0] or type(error).__name__
+    with Pillow.open(path) as picture:
+        if picture.mode in ("P", "CMYK", "YCbCr", "LAB", "HSV", "PA"):
+            return np.array(picture.convert("RGB"))
+        return np.array(picture.convert("L") if picture.mode == "1" else picture)

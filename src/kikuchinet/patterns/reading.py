@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import logging
-import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +11,7 @@ from numpy.typing import NDArray
 
 from kikuchinet.errors import InputError
 from kikuchinet.patterns.image_files import IMAGE_EXTENSIONS, folder_source, image_source, natural_key
+from kikuchinet.patterns.libraries import quiet, words
 from kikuchinet.patterns.limits import check_shape
 from kikuchinet.patterns.source import PatternSource
 
@@ -32,7 +30,6 @@ VENDOR_EXTENSIONS: tuple[str, ...] = (
 #: A static background belongs to raw patterns if their mean resembles it this much (correlation). Raw NORDIF frames:
 #: 0.99; the same after background removal: below 0.3.
 _SAME_BACKGROUND = 0.8
-_LIBRARIES = ("kikuchipy", "hyperspy", "rsciio", "orix", "tifffile", "PIL")
 
 
 def read_patterns(
@@ -131,10 +128,10 @@ def _vendor_sources(path: Path, static_background: bool, name: str | None = None
     import kikuchipy as kp
 
     try:
-        with _quiet():
+        with quiet():
             loaded = kp.load(path, lazy=True)
     except Exception as error:
-        raise InputError(path, f"cannot be read as patterns ({_words(error)})") from error
+        raise InputError(path, f"cannot be read as patterns ({words(error)})") from error
     signals = loaded if isinstance(loaded, list) else [loaded]
     if not signals:
         raise InputError(path, "holds no patterns")
@@ -165,11 +162,11 @@ def _signal_source(signal: Any, path: Path, name: str, static_background: bool) 
 
     def read(first: int, last: int) -> Sequence[NDArray[Any]]:
         try:
-            with _quiet():
+            with quiet():
                 return _patterns(data, scan, first, last)
         except Exception as error:
             raise InputError(
-                path, f"patterns {first} to {last - 1} cannot be read ({_words(error)})"
+                path, f"patterns {first} to {last - 1} cannot be read ({words(error)})"
             ) from error
 
     rows, columns = np.divmod(np.arange(n), width)
@@ -237,23 +234,3 @@ def _step(signal: Any, scan: tuple[int, ...]) -> tuple[tuple[float, float] | Non
         "µm",
         "μm",
     ) else unit
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the reading libraries from writing to the user's screen; what fails raises all the same."""
-    loggers = [logging.getLogger(name) for name in _LIBRARIES]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.CRITICAL + 1)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
-
-
-def _words(error: Exception) -> str:
-    return str(error).split("\n")[0] or type(error).__name__

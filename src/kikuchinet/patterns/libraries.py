@@ -1,0 +1,31 @@
+"""Manners for the libraries that read files."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import warnings
+from collections.abc import Iterator
+
+_NAMES = ("kikuchipy", "hyperspy", "rsciio", "orix", "tifffile", "PIL")
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keep the reading libraries from writing to the user's screen; what fails raises all the same."""
+    loggers = [logging.getLogger(name) for name in _NAMES]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL + 1)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+def words(error: Exception) -> str:
+    """Return the first line of an error's message, or its kind where it has none."""
+    return str(error).split("\n")[0] or type(error).__name__
