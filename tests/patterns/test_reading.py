@@ -267,7 +267,8 @@ def test_damaged_files_are_named(tmp_path, name, caplog, recwarn):
     with pytest.raises(InputError, match=name):
         read_all(path)
     assert caplog.records == []
-    assert len(recwarn) == 0
+    # kikuchipy leaves a damaged file open; Python says so when it cleans up, and to nobody but developers.
+    assert [w for w in recwarn if not issubclass(w.category, ResourceWarning)] == []
 
 
 @pytest.mark.parametrize("file", ["oxford_binary/patterns.ebsp", "kikuchipy_h5ebsd/patterns.h5"])
