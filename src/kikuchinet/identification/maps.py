@@ -93,7 +93,7 @@ def save_map(answer: SourceAnswer, path: Path) -> None:
     Notes
     -----
     The groups' colours differ in lightness (matplotlib's cividis), so the map reads in grey and for the colour blind;
-    points without an answer are white and hatched in the legend. Small maps carry the numbers in their cells.
+    points without an answer are white, which no group is. Small maps carry the numbers in their cells.
     """
     from matplotlib import colormaps
     from matplotlib.figure import Figure
@@ -119,7 +119,7 @@ def save_map(answer: SourceAnswer, path: Path) -> None:
         for shade, group in zip(shades, found, strict=False)
     ]
     if (groups == 0).any():
-        patches.append(Patch(facecolor="white", edgecolor="0.3", hatch="////", label=_label(0, groups)))
+        patches.append(Patch(facecolor="white", edgecolor="0.3", label=_label(0, groups)))
     phases.legend(
         handles=patches, loc="upper center", bbox_to_anchor=(0.5, -0.02), ncols=2, fontsize=9, frameon=False
     )
