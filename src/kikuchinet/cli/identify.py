@@ -64,6 +64,10 @@ def identify(
         raise typer.BadParameter("give pattern files, or --example in place of them", param_hint="INPUT")
     if out.exists() and not out.is_dir():
         raise InputError(out, "is a file, not a folder for results")
+    for path in inputs or ():
+        # A mistyped name is answered at once, before libraries are loaded for seconds.
+        if not path.exists():
+            raise InputError(path, "does not exist")
 
     from kikuchinet.identification import identify as run
     from kikuchinet.identification import whole_folder, write_results
