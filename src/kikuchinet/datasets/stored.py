@@ -1,0 +1,92 @@
+"""Stored patterns behind a manifest, read one by one or in batches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from kikuchinet.datasets.manifest import Manifest
+from kikuchinet.errors import InputError
+from kikuchinet.patterns import preprocess, read_patterns
+
+
+class StoredPatterns(Dataset[tuple[Tensor, Tensor]]):
+    """Patterns of a manifest, prepared for a network.
+
+    Parameters
+    ----------
+    manifest
+        The patterns. Their files may be anything that `kikuchinet.patterns.read_patterns` reads.
+    classes
+        Space groups, in the order of the labels.
+    size
+        Rows and columns of the prepared patterns.
+    labels
+        ``visible`` or ``literal`` space groups.
+
+    Raises
+    ------
+    kikuchinet.errors.InputError
+        A pattern's group is not among the classes, or a file cannot be read.
+    """
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        classes: tuple[int, ...],
+        *,
+        size: tuple[int, int],
+        labels: str = "visible",
+    ) -> None:
+        groups = manifest.labels(labels)
+        place = {group: i for i, group in enumerate(classes)}
+        if unknown := sorted(set(groups.tolist()) - set(classes)):
+            raise InputError("manifest", f"space group {unknown[0]} is not among the classes {list(classes)}")
+        self.manifest = manifest
+        self.size = size
+        self.labels = np.array([place[group] for group in groups.tolist()], dtype=np.int64)
+        self._files = manifest.frame["file"].astype(str).tolist()
+        self._indices = manifest.frame["index"].to_numpy(dtype=np.int64)
+        self._sources: dict[str, Any] = {}
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def image(self, i: int) -> NDArray[Any]:
+        """Return pattern i as it is stored, (rows, columns)."""
+        name = self._files[i]
+        if name not in self._sources:
+            path = self.manifest.folder / name
+            sources = list(read_patterns([path]))
+            if len(sources) != 1:
+                raise InputError(path, f"holds {len(sources)} sets of patterns where a manifest needs one")
+            self._sources[name] = sources[0]
+        source = self._sources[name]
+        if self._indices[i] >= len(source):
+            raise InputError(self.manifest.folder / name, f"has no pattern {self._indices[i]}")
+        pattern: NDArray[Any] = np.asarray(source[int(self._indices[i])])
+        return pattern
+
+    def images(self, rows: Sequence[int] | NDArray[np.int64]) -> list[NDArray[Any]]:
+        """Return several patterns as they are stored."""
+        return [self.image(int(i)) for i in rows]
+
+    def __getitem__(self, i: int) -> tuple[Tensor, Tensor]:
+        prepared = preprocess([self.image(i)], size=self.size)[0]
+        return torch.from_numpy(prepared), torch.tensor(self.labels[i])
+
+    def batches(self, batch_size: int) -> Iterator[tuple[NDArray[np.float32], NDArray[np.int64]]]:
+        """Yield prepared patterns and labels, in the manifest's order."""
+        for start in range(0, len(self), batch_size):
+            rows = np.arange(start, min(start + batch_size, len(self)))
+            yield preprocess(self.images(rows), size=self.size), self.labels[rows]
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Open files do not travel between processes.
+        return self.__dict__ | {"_sources": {}}

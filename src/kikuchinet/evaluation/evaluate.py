@@ -1,0 +1,271 @@
+"""Score a model on stored patterns or on fresh simulated ones, and write the tables."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kikuchinet._files import atomic_path
+from kikuchinet.datasets import MasterSet, PatternStream, QualityRange, StreamConfig, windows
+from kikuchinet.datasets.manifest import Manifest
+from kikuchinet.datasets.stored import StoredPatterns
+from kikuchinet.errors import InputError
+from kikuchinet.evaluation.scores import Scores, score
+from kikuchinet.models import SpaceGroupModel, load_model
+from kikuchinet.models.card import CARD_FILE
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+GOOD_SEED = 2_000_003
+"""Seed of the fresh patterns that models are scored on; no training stream uses it."""
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """A model's scores.
+
+    Parameters
+    ----------
+    model
+        Name and version of the model.
+    visible, literal
+        Scores against the visibility-limited and the literal space group.
+    """
+
+    model: str
+    visible: Scores
+    literal: Scores
+
+    def summary(self) -> dict[str, object]:
+        """Return the figures that a card or a JSON file holds."""
+        result: dict[str, object] = {}
+        for scores in (self.visible, self.literal):
+            groups = scores.groups[scores.groups["patterns"] > 0]
+            result[scores.kind] = {
+                "patterns": int(groups["patterns"].sum()),
+                "accuracy": scores.accuracy,
+                "macro_recall": scores.macro_recall,
+                "recall": {
+                    str(row.space_group): [row.recall, row.recall_low, row.recall_high]
+                    for row in groups.itertuples()
+                },
+                "recall_by_material": {row.material: row.recall for row in scores.materials.itertuples()},
+            }
+        return result
+
+    def write(self, out: str | Path) -> None:
+        """Write CSV tables, ``evaluation.md`` and ``evaluation.json`` into a folder."""
+        out = Path(out)
+        text = [f"# {self.model}", ""]
+        for scores in (self.visible, self.literal):
+            for name in ("groups", "materials", "counts"):
+                frame: pd.DataFrame = getattr(scores, name)
+                if name == "counts":
+                    frame = frame.reset_index()
+                with atomic_path(out / f"{scores.kind}_{name}.csv") as temporary:
+                    frame.to_csv(temporary, index=False)
+                text += [f"## {scores.kind} space group: {name}", "", *_markdown(frame), ""]
+            text += [
+                f"Accuracy {scores.accuracy:.4f}, mean recall of the groups {scores.macro_recall:.4f}.",
+                "",
+            ]
+        with atomic_path(out / "evaluation.md") as temporary:
+            temporary.write_text("\n".join(text), encoding="utf-8")
+        with atomic_path(out / "evaluation.json") as temporary:
+            temporary.write_text(json.dumps(self.summary(), indent=1), encoding="utf-8")
+
+
+def evaluate(
+    model: str | Path | SpaceGroupModel,
+    patterns: str | Path | Manifest | PatternStream,
+    out: str | Path | None = None,
+    *,
+    count: int = 6000,
+    batch_size: int = 64,
+    progress: bool = True,
+) -> Evaluation:
+    """Score a model.
+
+    Parameters
+    ----------
+    model
+        A model, or what `kikuchinet.models.load_model` takes.
+    patterns
+        A manifest of stored patterns, or a stream of simulated ones.
+    out
+        Folder for the tables; nothing is written if not given.
+    count
+        Patterns to take from a stream, at least; rounded up to whole windows.
+    batch_size
+        Patterns per pass through the network.
+    progress
+        Show a progress bar.
+
+    Returns
+    -------
+    Evaluation
+        Scores against the visible and the literal space group.
+
+    Raises
+    ------
+    kikuchinet.errors.InputError
+        The model or the manifest is wrong.
+    """
+    network = model if isinstance(model, SpaceGroupModel) else load_model(model)
+    if isinstance(patterns, PatternStream):
+        batches, total = _from_stream(patterns, count), count
+    else:
+        manifest = patterns if isinstance(patterns, Manifest) else Manifest.read(patterns)
+        batches, total = _from_manifest(manifest, network, batch_size), len(manifest)
+    answers, visible, literal, materials = [], [], [], []
+    for batch in _tracked(batches, total, progress):
+        logits = network.logits(batch.images, batch_size=batch_size)
+        answers.append(network.answer(logits, batch.images).space_groups)
+        visible.append(batch.visible)
+        literal.append(batch.literal)
+        materials.append(batch.materials)
+    said, names = np.concatenate(answers), np.concatenate(materials)
+    result = Evaluation(
+        model=f"{network.name} {network.version}",
+        visible=score("visible", np.concatenate(visible), said, names),
+        literal=score("literal", np.concatenate(literal), said, names),
+    )
+    if out is not None:
+        result.write(out)
+    return result
+
+
+def evaluate_fresh(
+    model: str | Path | SpaceGroupModel,
+    masters: MasterSet,
+    out: str | Path | None = None,
+    *,
+    config: StreamConfig | None = None,
+    quality: QualityRange | None = None,
+    camera: str = "good",
+    count: int = 6000,
+    seed: int = GOOD_SEED,
+    progress: bool = True,
+) -> Evaluation:
+    """Score a model on fresh simulated patterns of good quality.
+
+    Parameters
+    ----------
+    model
+        A model, or what `kikuchinet.models.load_model` takes.
+    masters
+        Master patterns of the materials.
+    out
+        Folder for the tables.
+    config
+        A stream's geometry and block sizes; the default's if not given.
+    quality
+        Range of qualities; all that `camera` allows if not given.
+    camera
+        ``good`` or ``mixed``.
+    count
+        Patterns, at least.
+    seed
+        Seed of the patterns; must differ from the training's.
+    progress
+        Show a progress bar.
+
+    Returns
+    -------
+    Evaluation
+        The scores.
+    """
+    network = model if isinstance(model, SpaceGroupModel) else load_model(model)
+    base = config if config is not None else StreamConfig()
+    stream = PatternStream(
+        masters,
+        network.classes,
+        replace(base, seed=seed, camera=camera, quality=quality if quality is not None else QualityRange()),
+        size=network.card.size,
+        labels=network.card.labels,
+    )
+    return evaluate(network, stream, out, count=count, progress=progress)
+
+
+def add_to_card(folder: str | Path, name: str, evaluation: Evaluation) -> None:
+    """Write an evaluation's figures into the card of a model's folder, under a name.
+
+    Parameters
+    ----------
+    folder
+        The model's folder.
+    name
+        What the figures are called on the card.
+    evaluation
+        The scores.
+    """
+    from kikuchinet.models import ModelCard
+
+    path = Path(folder) / CARD_FILE
+    card = ModelCard.load(path)
+    figures = {**card.details.get("figures", {}), name: evaluation.summary()}
+    replace(card, details={**card.details, "figures": figures}).save(path)
+
+
+@dataclass(frozen=True, eq=False)
+class _Truths:
+    images: NDArray[np.float32]
+    visible: NDArray[np.int64]
+    literal: NDArray[np.int64]
+    materials: NDArray[np.str_]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+
+def _from_stream(stream: PatternStream, count: int) -> Iterator[_Truths]:
+    if count < 1:
+        raise InputError("count", f"{count} is not positive")
+    visible = np.array([entry.visible_group for entry in stream.masters], dtype=np.int64)
+    literal = np.array([entry.space_group for entry in stream.masters], dtype=np.int64)
+    names = np.array([entry.material for entry in stream.masters])
+    made = 0
+    for window in windows(stream):
+        yield _Truths(window.images, visible[window.masters], literal[window.masters], names[window.masters])
+        made += len(window)
+        if made >= count:
+            return
+
+
+def _from_manifest(manifest: Manifest, model: SpaceGroupModel, batch_size: int) -> Iterator[_Truths]:
+    # A manifest may hold groups that the model does not know: they count as not found.
+    groups = tuple(sorted(set(manifest.labels("literal").tolist())))
+    stored = StoredPatterns(manifest, groups, size=model.card.size, labels="literal")
+    visible, literal = manifest.labels("visible"), manifest.labels("literal")
+    names = manifest.frame["material"].to_numpy(dtype=str)
+    start = 0
+    for images, _ in stored.batches(batch_size):
+        where = slice(start, start + len(images))
+        yield _Truths(images, visible[where], literal[where], names[where])
+        start += len(images)
+
+
+def _tracked(batches: Iterable[_Truths], total: int, progress: bool) -> Iterator[_Truths]:
+    from rich.progress import Progress
+
+    with Progress(disable=not progress, transient=True) as bar:
+        task = bar.add_task("evaluating", total=total)
+        for batch in batches:
+            yield batch
+            bar.advance(task, len(batch))
+
+
+def _markdown(frame: pd.DataFrame) -> list[str]:
+    def cell(value: object) -> str:
+        return f"{value:.3f}" if isinstance(value, float) else str(value)
+
+    lines = ["| " + " | ".join(map(str, frame.columns)) + " |", "|" + " --- |" * len(frame.columns)]
+    lines += ["| " + " | ".join(cell(v) for v in row) + " |" for row in frame.itertuples(index=False)]
+    return lines

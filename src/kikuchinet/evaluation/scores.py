@@ -1,0 +1,146 @@
+"""Precision, recall and counts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from kikuchinet.crystal import ladder
+from kikuchinet.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def wilson_interval(
+    successes: ArrayLike, trials: ArrayLike
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the 95 % confidence interval of a share.
+
+    Parameters
+    ----------
+    successes, trials
+        Counts of equal shape.
+
+    Returns
+    -------
+    tuple of numpy.ndarray
+        Lower and upper ends; 0 and 1 where there are no trials.
+
+    References
+    ----------
+    E. B. Wilson, J. Am. Stat. Assoc. 22 (1927) 209-212.
+    """
+    k, n = np.asarray(successes, dtype=float), np.asarray(trials, dtype=float)
+    z = 1.959963984540054  # 97.5 % quantile of the normal distribution
+    safe = np.maximum(n, 1.0)
+    share = k / safe
+    centre = (share + z**2 / (2.0 * safe)) / (1.0 + z**2 / safe)
+    half = z / (1.0 + z**2 / safe) * np.sqrt(share * (1.0 - share) / safe + z**2 / (4.0 * safe**2))
+    return np.where(n > 0, np.maximum(centre - half, 0.0), 0.0), np.where(
+        n > 0, np.minimum(centre + half, 1.0), 1.0
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """How well patterns were identified, against one kind of truth.
+
+    Parameters
+    ----------
+    kind
+        ``visible`` or ``literal``.
+    groups
+        Per true group: ``space_group, symbol, patterns, right, recall, recall_low, recall_high, answered, precision,
+        precision_low, precision_high``.
+    materials
+        Per material: ``material, space_group, patterns, right, recall, recall_low, recall_high``.
+    counts
+        Materials by answers; column 0 counts abstentions.
+    accuracy
+        Share of all patterns that were answered rightly.
+    macro_recall
+        Mean of the groups' recalls.
+    """
+
+    kind: str
+    groups: pd.DataFrame
+    materials: pd.DataFrame
+    counts: pd.DataFrame
+    accuracy: float
+    macro_recall: float
+
+
+def score(kind: str, truths: NDArray[np.int64], answers: NDArray[np.int64], materials: ArrayLike) -> Scores:
+    """Score answers against the truth.
+
+    Parameters
+    ----------
+    kind
+        Name of this kind of truth.
+    truths
+        (n,) true space groups.
+    answers
+        (n,) answers, 0 where the model abstained; an abstention counts as not found.
+    materials
+        (n,) names.
+
+    Returns
+    -------
+    Scores
+        Tables with 95 % Wilson intervals.
+
+    Raises
+    ------
+    kikuchinet.errors.InputError
+        There are no patterns.
+    """
+    import pandas as pd
+    from sklearn.metrics import precision_recall_fscore_support
+
+    if len(truths) == 0:
+        raise InputError("evaluation", "no patterns to score")
+    names = np.asarray(materials).astype(str)
+    labels = np.unique(np.concatenate([truths, answers[answers > 0]]))
+    precision, recall, _, support = precision_recall_fscore_support(
+        truths, answers, labels=labels, zero_division=0.0
+    )
+    right = np.array([int(((truths == g) & (answers == g)).sum()) for g in labels])
+    answered = np.array([int((answers == g).sum()) for g in labels])
+    recall_low, recall_high = wilson_interval(right, support)
+    precision_low, precision_high = wilson_interval(right, answered)
+    groups = pd.DataFrame(
+        {
+            "space_group": labels,
+            "symbol": [ladder(int(g)).symbol for g in labels],
+            "patterns": support,
+            "right": right,
+            "recall": recall,
+            "recall_low": recall_low,
+            "recall_high": recall_high,
+            "answered": answered,
+            "precision": precision,
+            "precision_low": precision_low,
+            "precision_high": precision_high,
+        }
+    )
+    table = pd.DataFrame(
+        {"material": names, "space_group": truths, "right": (truths == answers).astype(int), "patterns": 1}
+    )
+    per_material = table.groupby(["space_group", "material"], as_index=False)[["patterns", "right"]].sum()
+    low, high = wilson_interval(per_material["right"], per_material["patterns"])
+    per_material = per_material.assign(
+        recall=per_material["right"] / per_material["patterns"], recall_low=low, recall_high=high
+    )[["material", "space_group", "patterns", "right", "recall", "recall_low", "recall_high"]]
+    counts = pd.crosstab(names, answers, rownames=["material"], colnames=["answer"])
+    return Scores(
+        kind=kind,
+        groups=groups,
+        materials=per_material,
+        counts=counts.loc[per_material["material"]],
+        accuracy=float((truths == answers).mean()),
+        macro_recall=float(recall[support > 0].mean()),
+    )

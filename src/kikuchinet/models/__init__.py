@@ -1,0 +1,20 @@
+"""Networks, the models that ship, and their cards."""
+
+from kikuchinet.models.card import ModelCard
+from kikuchinet.models.identification import Identification, Pooled
+from kikuchinet.models.networks import count_parameters, create_model
+from kikuchinet.models.registry import DEFAULT_MODEL, list_models, load_model, save_model
+from kikuchinet.models.space_group_model import SpaceGroupModel
+
+__all__ = [
+    "DEFAULT_MODEL",
+    "Identification",
+    "ModelCard",
+    "Pooled",
+    "SpaceGroupModel",
+    "count_parameters",
+    "create_model",
+    "list_models",
+    "load_model",
+    "save_model",
+]

@@ -1,0 +1,116 @@
+"""Models by name: those that ship inside the package, and those in a folder of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from kikuchinet.errors import InputError
+from kikuchinet.models.card import CARD_FILE, ModelCard
+from kikuchinet.models.networks import create_model
+from kikuchinet.models.space_group_model import SpaceGroupModel
+from kikuchinet.models.weights_file import WEIGHTS_FILE, load_weights, save_weights
+
+DEFAULT_MODEL = "xception-m3m-6"
+_SHIPPED = Path(__file__).parent / "weights"
+
+
+def list_models() -> dict[str, ModelCard]:
+    """Return the cards of the models that ship with the package, by name."""
+    cards = (ModelCard.load(path) for path in sorted(_SHIPPED.glob(f"*/{CARD_FILE}")))
+    return {card.name: card for card in cards}
+
+
+def load_model(
+    name: str | Path | None = None, *, device: str = "auto", precision: str = "fp32"
+) -> SpaceGroupModel:
+    """Load a trained model.
+
+    Parameters
+    ----------
+    name
+        Name of a model that ships with the package, or the folder of one; the default model if not given.
+    device
+        ``auto`` takes a GPU where there is one; else PyTorch's name of a device.
+    precision
+        ``fp32`` or ``bf16``.
+
+    Returns
+    -------
+    SpaceGroupModel
+        Ready to identify patterns.
+
+    Raises
+    ------
+    kikuchinet.errors.InputError
+        There is no such model, or its files are damaged.
+    """
+    folder = _folder(name)
+    card = ModelCard.load(folder / CARD_FILE)
+    network = create_model(card.architecture, len(card.classes))
+    load_weights(network, folder / WEIGHTS_FILE, sha256=card.sha256)
+    return SpaceGroupModel(network, card, device=device, precision=precision)
+
+
+def _folder(name: str | Path | None) -> Path:
+    wanted = DEFAULT_MODEL if name is None else name
+    shipped = _SHIPPED / str(wanted)
+    if str(wanted) == Path(wanted).name and (shipped / CARD_FILE).is_file():
+        return shipped
+    folder = Path(wanted)
+    if folder.name == CARD_FILE:
+        folder = folder.parent
+    if (folder / CARD_FILE).is_file():
+        return folder
+    known = ", ".join(sorted(path.parent.name for path in _SHIPPED.glob(f"*/{CARD_FILE}"))) or "none"
+    cause = f"has no {CARD_FILE}" if folder.is_dir() else f"no such model; those that ship: {known}"
+    raise InputError(wanted, cause)
+
+
+def save_model(
+    folder: str | Path,
+    network: nn.Module,
+    *,
+    name: str,
+    version: str,
+    architecture: str,
+    classes: tuple[int, ...],
+    size: tuple[int, int],
+    labels: str,
+    details: Mapping[str, Any],
+    abstain_below: float = 0.5,
+) -> ModelCard:
+    """Write a network's weights and a first card into a folder.
+
+    Parameters
+    ----------
+    folder
+        Where ``weights.safetensors`` and ``card.json`` go.
+    network
+        The network.
+    name, version, architecture, classes, size, labels, details, abstain_below
+        As in `ModelCard`.
+
+    Returns
+    -------
+    ModelCard
+        With temperature 1, until the model is calibrated.
+    """
+    folder = Path(folder)
+    digest = save_weights(network, folder / WEIGHTS_FILE)
+    card = ModelCard(
+        name=name,
+        version=version,
+        architecture=architecture,
+        classes=classes,
+        size=size,
+        labels=labels,
+        sha256=digest,
+        abstain_below=abstain_below,
+        details=details,
+    )
+    card.save(folder / CARD_FILE)
+    return card

@@ -1,0 +1,136 @@
+"""From a trained network to a model that ships: weights, temperature, card."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+import kikuchinet
+from kikuchinet.datasets import PatternStream, windows
+from kikuchinet.models import ModelCard, load_model, save_model
+from kikuchinet.models.card import CARD_FILE
+from kikuchinet.models.space_group_model import softmax
+from kikuchinet.training.calibration import expected_calibration_error, fit_temperature
+from kikuchinet.training.config import TrainingConfig
+
+Prepared = Iterator[tuple[NDArray[np.float32], NDArray[np.int64]]]
+"""Batches of prepared patterns (n, rows, columns) and the indices of their classes (n,)."""
+
+
+def export(
+    folder: Path,
+    network: nn.Module,
+    config: TrainingConfig,
+    fresh: Prepared,
+    *,
+    data: Mapping[str, Any],
+    images_seen: int,
+    hours: float,
+) -> ModelCard:
+    """Write a model folder: weights, temperature fitted on fresh patterns, card with figures.
+
+    Parameters
+    ----------
+    folder
+        Where the model goes.
+    network
+        The trained network.
+    config
+        The training run.
+    fresh
+        Patterns that were not trained on. The first half fits the temperature, the second half is scored.
+    data
+        What the card says about the training data.
+    images_seen, hours
+        How long training was.
+
+    Returns
+    -------
+    ModelCard
+        The card as written.
+    """
+    save_model(
+        folder,
+        network,
+        name=config.name,
+        version=config.version,
+        architecture=config.model.architecture,
+        classes=config.model.classes,
+        size=config.model.size,
+        labels=config.labels,
+        abstain_below=config.abstain_below,
+        details={},
+    )
+    # Loaded again, so that what is calibrated and scored are the rounded weights that ship.
+    model = load_model(folder, precision=config.precision)
+    outputs, truths = [], []
+    for images, labels in fresh:
+        outputs.append(model.logits(images))
+        truths.append(labels)
+    logits, labels = np.concatenate(outputs), np.concatenate(truths)
+    half = len(labels) // 2
+    temperature = fit_temperature(logits[:half], labels[:half])
+    probabilities = softmax(logits[half:] / temperature)
+    right = probabilities.argmax(axis=1) == labels[half:]
+    recall = {
+        str(group): float(right[labels[half:] == i].mean())
+        for i, group in enumerate(config.model.classes)
+        if (labels[half:] == i).any()
+    }
+    details = {
+        "data": dict(data),
+        "seed": config.seed,
+        "commit": _commit(),
+        "package_version": kikuchinet.__version__,
+        "hours": round(hours, 3),
+        "images_seen": images_seen,
+        "figures": {
+            "calibration_patterns": half,
+            "scored_patterns": len(right),
+            "accuracy": float(right.mean()),
+            "recall": recall,
+            "expected_calibration_error": expected_calibration_error(probabilities, labels[half:]),
+        },
+        "config": asdict(config),
+        "licence": "GPL-3.0-or-later",
+        "limits": [
+            f"Answers one of the space groups {', '.join(map(str, config.model.classes))}, whatever it is shown.",
+            "Learnt from the listed materials only; on other materials it may be confidently wrong.",
+            "A missing inversion centre, or ordering too weak for a camera, is not seen.",
+        ],
+    }
+    card = replace(model.card, temperature=temperature, details=details)
+    card.save(folder / CARD_FILE)
+    return card
+
+
+def fresh_from_stream(stream: PatternStream, n: int, *, workers: int = 0) -> Prepared:
+    """Yield at least n patterns of a stream, window by window."""
+    made = 0
+    for window in windows(stream, workers=workers):
+        yield window.images, window.labels
+        made += len(window)
+        if made >= n:
+            return
+
+
+def _commit() -> str | None:
+    """Return the commit that the package's code stands at, where it is a git checkout."""
+    try:
+        run = subprocess.run(
+            ["git", "-C", str(Path(kikuchinet.__file__).parent), "rev-parse", "HEAD"],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=20,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return run.stdout.strip()

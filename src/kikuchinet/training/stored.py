@@ -1,0 +1,167 @@
+"""Training on a stored set, as the paper does: epochs, validation, early stopping, the best epoch kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+from torch.utils.data import DataLoader, Sampler
+
+from kikuchinet.datasets.manifest import Manifest
+from kikuchinet.datasets.stored import StoredPatterns
+from kikuchinet.errors import InputError
+from kikuchinet.training.callbacks import Checkpoints, ProgressInImages
+from kikuchinet.training.config import TrainingConfig
+from kikuchinet.training.data import epoch_order
+from kikuchinet.training.export import export
+from kikuchinet.training.module import SpaceGroupModule
+from kikuchinet.training.train import LAST, MODEL_FOLDER, TrainingResult, claim, controlled, fit, make_trainer
+
+
+def train_stored(
+    manifest: str | Path | Manifest,
+    config: TrainingConfig,
+    out: str | Path,
+    *,
+    resume: bool = False,
+    progress: bool = True,
+) -> TrainingResult:
+    """Train a network on the patterns of a manifest.
+
+    The classes are the space groups that the manifest holds. Rows with ``split`` ``validation`` decide when to stop;
+    without that column a random share of each material does. Rows with ``split`` ``test`` are not touched.
+
+    Parameters
+    ----------
+    manifest
+        The patterns.
+    config
+        The run; `TrainingConfig`'s defaults are the paper's. Its classes are replaced.
+    out
+        The run's folder.
+    resume
+        Go on after the last whole epoch.
+    progress
+        Show a progress bar.
+
+    Returns
+    -------
+    TrainingResult
+        How far it got.
+
+    Raises
+    ------
+    kikuchinet.errors.InputError
+        The manifest is wrong, or the folder holds another run.
+    """
+    out = Path(out)
+    name = str(manifest) if isinstance(manifest, str | Path) else "manifest"
+    table = manifest if isinstance(manifest, Manifest) else Manifest.read(manifest)
+    training, validation = divide(table, config, name)
+    classes = tuple(sorted(set(table.labels(config.labels).tolist())))
+    config = replace(config, model=replace(config.model, classes=classes))
+    claim(out, config, resume=resume)
+    size = config.model.size
+    learn = StoredPatterns(training, classes, size=size, labels=config.labels)
+    check = StoredPatterns(validation, classes, size=size, labels=config.labels)
+    with controlled(config):
+        module = SpaceGroupModule(config)
+        order = EpochSampler(len(learn), config.seed)
+        batch = config.optimiser.batch_size
+        loader = DataLoader(
+            learn,
+            batch_size=batch,
+            sampler=order,
+            num_workers=config.workers,
+            # A last batch of one pattern has no variance to normalise with.
+            drop_last=len(learn) > batch and len(learn) % batch == 1,
+            multiprocessing_context="spawn" if config.workers else None,
+        )
+        checkpoints = Checkpoints(out / LAST, None)
+        best = ModelCheckpoint(
+            dirpath=out, filename="best", monitor="val_loss", mode="min", enable_version_counter=False
+        )
+        stop = EarlyStopping(
+            monitor="val_loss",
+            mode="min",
+            min_delta=config.stopping.min_delta,
+            patience=config.stopping.patience,
+        )
+        trainer = make_trainer(
+            config,
+            out,
+            [stop, checkpoints, ProgressInImages(None, disable=not progress), best],
+            max_epochs=config.stopping.max_epochs,
+        )
+        hours = fit(trainer, module, loader, DataLoader(check, batch_size=batch), out, resume=resume)
+    if checkpoints.interrupted:
+        return TrainingResult(out, False, module.images_seen, hours, None)
+    # The file is the one this run has written.
+    kept = torch.load(best.best_model_path, map_location="cpu", weights_only=False)
+    module.load_state_dict(kept["state_dict"])
+    card = export(
+        out / MODEL_FOLDER,
+        module.network,
+        config,
+        check.batches(batch),
+        data={
+            "source": f"stored patterns of {Path(name).name}",
+            "training_patterns": len(learn),
+            "validation_patterns": len(check),
+            "materials": {
+                str(material): int(group)
+                for material, group in zip(
+                    training.frame["material"], training.frame["space_group"], strict=True
+                )
+            },
+            "figures_on": "half of the validation patterns; they also decided which epoch was kept",
+        },
+        images_seen=module.images_seen,
+        hours=hours,
+    )
+    return TrainingResult(out, True, module.images_seen, hours, card)
+
+
+def divide(table: Manifest, config: TrainingConfig, name: str) -> tuple[Manifest, Manifest]:
+    """Return the training and the validation part of a manifest."""
+    if "split" in table.frame.columns:
+        parts = {part: (table.frame["split"] == part).to_numpy() for part in ("train", "validation")}
+        for part, mask in parts.items():
+            if not mask.any():
+                raise InputError(name, f"column 'split' marks no pattern as {part!r}")
+        return table.where(parts["train"]), table.where(parts["validation"])
+    share = config.stopping.validation_share
+    split = table.split({"train": 1.0 - share, "validation": share}, by="pattern", seed=config.seed)
+    if len(split) < 2:
+        raise InputError(name, "holds too few patterns to hold some back for validation")
+    return split["train"], split["validation"]
+
+
+class EpochSampler(Sampler[int]):
+    """A random order that depends on the seed and the epoch only.
+
+    Parameters
+    ----------
+    n
+        Number of patterns.
+    seed
+        Seed.
+    """
+
+    def __init__(self, n: int, seed: int) -> None:
+        self._n = n
+        self._seed = seed
+        self._epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch; Lightning calls this, also after a resumption."""
+        self._epoch = epoch
+
+    def __len__(self) -> int:
+        return self._n
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(epoch_order(self._n, self._seed, self._epoch).tolist())
