@@ -139,9 +139,11 @@ def compress(images: Images, strength: float) -> Images:
 
     Notes
     -----
-    A concave curve, as phosphors and the scattering of electrons that have already been diffracted once
-    have one: zone axes gain less than bands do. Bloch-wave patterns have a skewness of 0.8 to 1.5, the
-    processed measured ones that were looked at 0.2 to 0.3; strengths of 0.3 to 0.6 bring one to the other.
+    An empirical curve. Bloch-wave patterns have zone axes far brighter than measured ones: after `preprocess` a
+    skewness of 0.7 to 1.2 (medians of Si and Ni) against 0.1 to 0.3 of measured Ni, ferrite and an Oxford frame.
+    What does it is not settled: electrons that were diffracted before, the spread of energies, the phosphor. With a
+    strength of 0.4 simulated Ni correlates with measured Ni at the indexed orientation by 0.47, 0.39, 0.41 instead
+    of 0.41, 0.35, 0.36.
     """
     if strength <= 0:
         return images
@@ -261,7 +263,7 @@ def fixed_pattern(shape: tuple[int, int], gain_error: float, dust: int, rng: np.
     shape
         Rows and columns.
     gain_error
-        Standard deviation of the pixels' gains. 0.5-1 % for scientific CCDs (photo-response non-uniformity).
+        Standard deviation of the pixels' gains; typically 1 % or less.
     dust
         Number of specks, each darker by 5-40 % and 0.5-2 % of the height wide, as on the NORDIF screens
         looked at.

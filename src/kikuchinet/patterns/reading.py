@@ -27,8 +27,8 @@ VENDOR_EXTENSIONS: tuple[str, ...] = (
     ".dat",
 )
 
-#: A static background belongs to raw patterns if their mean resembles it this much (correlation). Raw NORDIF frames:
-#: 0.99; the same after background removal: below 0.3.
+#: A static background belongs to raw patterns if their mean resembles it this much (correlation). Raw NORDIF
+#: frames of Ni and Si: 0.997 and 0.999; the same after its removal: 0.52 and 0.06.
 _SAME_BACKGROUND = 0.8
 
 
