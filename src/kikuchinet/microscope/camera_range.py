@@ -70,7 +70,7 @@ class CameraRange:
     columns, point spread 2.5-3 px of 1244, 0.5 % clipped, noise twice as strong at the top), and a look at a few raw
     and processed frames that are never trained on: 3 of 60 px Ni, raw, at most twice as much noise as signal by their
     correlation of 0.39-0.47 with simulated patterns of the indexed orientations; 1 of 480 px Si, raw, round screen;
-    2 of 480 px steel, processed, round screen. The ranges were made wide
+    10 of 480 px steel, processed, round screen. The ranges were made wide
     enough for the skewness and the radial power spectrum (seven bands) of these, after `preprocess`, to lie between
     the 2nd and the 98th percentile of what simulated patterns of Ni and Si give. Two fall outside: the Oxford frame
     has less power at the longest periods, and the Si frame, once divided by its static background, has more at

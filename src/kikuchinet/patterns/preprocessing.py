@@ -93,9 +93,8 @@ def preprocess(
     averages where it shrinks; find the screen; take out the slow trend, `remove_trend`; take off the Gaussian
     background, normalised within the screen, three times; even out the local contrast; clip; standardise. The grey
     scale's gain does not matter and its offset hardly does, and so neither do an exposure's settings nor the vendor's
-    stretching of contrast. On a raw frame of Si
-    (NORDIF, round screen) 5 % of the power is left at periods of 33 to 83 px of 128; with the trend subtracted
-    instead of divided out it was 19 %.
+    stretching of contrast. On a raw frame of Si (NORDIF, round screen) 5 % of the power is left at periods of 33 to
+    83 px of 128; with the trend subtracted instead of divided out it was 19 %.
     """
     rows, columns = (int(side) for side in size)
     if min(rows, columns) < 32:
@@ -108,7 +107,7 @@ def preprocess(
         (*gaussian_basis(rows, part * rows), *gaussian_basis(columns, part * rows))
         for part in (settings.background_sigma, settings.contrast_sigma)
     )
-    _preprocess_kernel(stack, narrow, wide, settings.passes, np.float32(settings.clip), out)
+    _preprocess_stack(stack, narrow, wide, settings.passes, np.float32(settings.clip), out)
     return out
 
 
@@ -189,26 +188,26 @@ def _resized(stack: NDArray[np.generic], size: tuple[int, int], name: str) -> Im
 
 # Not the whole of fastmath: comparisons with infinity and NaN must keep their meaning.
 _FAST = {"contract", "reassoc", "nsz", "arcp"}
-_ZERO, _ONE, _TINY = np.float32(0.0), np.float32(1.0), np.float32(1e-6)
+_ZERO, _TINY = np.float32(0.0), np.float32(1e-6)
 #: Part of the mean variance that is added to the local one: an empty corner is not blown up to full contrast.
 _VARIANCE_FLOOR = np.float32(0.05)
 
 
-@nb.njit(nogil=True, cache=True)
-def _preprocess_kernel(
+# Kernels call only kernels of their own file: numba's cache does not see a change in another one, and would go on
+# with old code. What joins them is Python; that costs some 20 µs an image.
+
+
+def _preprocess_stack(
     images: Images, narrow: Basis, wide: Basis, passes: int, clip: np.float32, out: Images
 ) -> None:
-    n, rows, columns = images.shape
+    """Write images of the right size, made ready, to `out`."""
+    shape = images.shape[1:]
     means = np.empty((BLOCKS, BLOCKS), dtype=np.float32)
     outside = np.empty((BLOCKS, BLOCKS), dtype=np.bool_)
-    mask = np.empty((rows, columns), dtype=np.bool_)
-    weight = np.empty((rows, columns), dtype=np.float32)
-    norm = np.empty((rows, columns), dtype=np.float32)
-    work = np.empty((rows, columns), dtype=np.float32)
-    smooth = np.empty((rows, columns), dtype=np.float32)
-    for k in range(n):
-        image = out[k]
-        image[:] = images[k]
+    mask = np.empty(shape, dtype=np.bool_)
+    weight, norm, work, smooth = (np.empty(shape, dtype=np.float32) for _ in range(4))
+    for image, source in zip(out, images, strict=True):
+        image[:] = source
         lowest, highest = image.min(), image.max()
         # Rounding alone spreads a constant float image by a few units in the last place.
         if highest - lowest <= _TINY * max(abs(highest), abs(lowest)):
@@ -219,47 +218,39 @@ def _preprocess_kernel(
         paint_mask(outside, mask)
         weight[:] = mask
         _standardise(image, weight)
-        _subtract_background(image, weight, masked, narrow, passes, norm, smooth)
+        if masked:
+            smooth_kernel(weight, *narrow, 1, norm)
+            for _ in range(passes):
+                # The image is zero outside the screen, so its plain average is the numerator of that over it.
+                smooth_kernel(image, *narrow, 1, smooth)
+                _subtract_average(image, weight, smooth, norm)
+        else:
+            # All passes at once: without a mask they only scale cosine coefficients.
+            smooth_kernel(image, *narrow, passes, smooth)
+            image -= smooth
         _standardise(image, weight)
-        _even_contrast(image, weight, wide, clip, norm, work, smooth)
+        _clip(image, clip)
+        np.multiply(image, image, out=work)
+        smooth_kernel(work, *wide, 1, smooth)
+        smooth_kernel(weight, *wide, 1, norm)
+        _even_contrast(image, weight, smooth, norm)
         _standardise(image, weight)
         _clip(image, clip)
 
 
 @nb.njit(nogil=True, cache=True, fastmath=_FAST)
-def _subtract_background(
-    image: Images, weight: Images, masked: bool, narrow: Basis, passes: int, norm: Images, smooth: Images
-) -> None:
-    """Take the Gaussian average over the screen off an image `passes` times, in place."""
+def _subtract_average(image: Images, weight: Images, smooth: Images, norm: Images) -> None:
+    """Take the average over the screen, smooth / norm, off an image, in place."""
     rows, columns = image.shape
-    if not masked:
-        # All passes at once: without a mask they only scale cosine coefficients.
-        smooth_kernel(image, narrow[0], narrow[1], narrow[2], narrow[3], passes, smooth)
-        for i in range(rows):
-            for j in range(columns):
-                image[i, j] -= smooth[i, j]
-        return
-    smooth_kernel(weight, narrow[0], narrow[1], narrow[2], narrow[3], 1, norm)
-    for _ in range(passes):
-        # The image is zero outside the screen, so its plain average is the numerator of that over the screen.
-        smooth_kernel(image, narrow[0], narrow[1], narrow[2], narrow[3], 1, smooth)
-        for i in range(rows):
-            for j in range(columns):
-                image[i, j] = weight[i, j] * (image[i, j] - smooth[i, j] / max(norm[i, j], _TINY))
+    for i in range(rows):
+        for j in range(columns):
+            image[i, j] = weight[i, j] * (image[i, j] - smooth[i, j] / max(norm[i, j], _TINY))
 
 
 @nb.njit(nogil=True, cache=True, fastmath=_FAST)
-def _even_contrast(
-    image: Images, weight: Images, wide: Basis, clip: np.float32, norm: Images, work: Images, smooth: Images
-) -> None:
-    """Divide a standardised image by its local standard deviation over the screen, in place."""
+def _even_contrast(image: Images, weight: Images, smooth: Images, norm: Images) -> None:
+    """Divide an image by its standard deviation in the neighbourhood, from its smoothed square, in place."""
     rows, columns = image.shape
-    _clip(image, clip)
-    for i in range(rows):
-        for j in range(columns):
-            work[i, j] = image[i, j] * image[i, j]
-    smooth_kernel(work, wide[0], wide[1], wide[2], wide[3], 1, smooth)
-    smooth_kernel(weight, wide[0], wide[1], wide[2], wide[3], 1, norm)
     for i in range(rows):
         for j in range(columns):
             variance = max(smooth[i, j] / max(norm[i, j], _TINY), _ZERO)

@@ -6,8 +6,6 @@ import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
-from kikuchinet.patterns.screen import BLOCKS
-
 Images = NDArray[np.float32]
 
 #: Products of Legendre polynomials in y and x of total degree up to four.
@@ -27,12 +25,13 @@ def _fit(values: NDArray[np.float64], outside: NDArray[np.bool_], offset: float)
     normal = np.zeros((_TERMS, _TERMS), dtype=np.float64)
     right = np.zeros(_TERMS, dtype=np.float64)
     design = np.empty(_TERMS, dtype=np.float64)
-    for i in range(BLOCKS):
-        py = _legendre((2.0 * i + 1.0) / BLOCKS - 1.0)
-        for j in range(BLOCKS):
+    blocks = values.shape[0]
+    for i in range(blocks):
+        py = _legendre((2.0 * i + 1.0) / blocks - 1.0)
+        for j in range(blocks):
             if outside[i, j]:
                 continue
-            px = _legendre((2.0 * j + 1.0) / BLOCKS - 1.0)
+            px = _legendre((2.0 * j + 1.0) / blocks - 1.0)
             k = 0
             for a in range(5):
                 for b in range(5 - a):
@@ -45,7 +44,7 @@ def _fit(values: NDArray[np.float64], outside: NDArray[np.bool_], offset: float)
                     normal[k, m] += design[k] * design[m]
     for k in range(_TERMS):
         # The ridge only matters where a small screen leaves some terms undetermined.
-        normal[k, k] += 1e-6 * BLOCKS * BLOCKS
+        normal[k, k] += 1e-6 * blocks * blocks
         for m in range(k):
             normal[m, k] = normal[k, m]
     return np.linalg.solve(normal, right)  # type: ignore[return-value, unused-ignore]
