@@ -1,6 +1,6 @@
 """Labelled patterns: master patterns in many variants, endless streams, stored sets, manifests."""
 
-from kikuchinet.datasets.generate import generate
+from kikuchinet.datasets.generation import generate
 from kikuchinet.datasets.geometry import GeometryRange, random_quaternions
 from kikuchinet.datasets.labels import visible_or_literal
 from kikuchinet.datasets.manifest import Manifest

@@ -8,7 +8,7 @@ from kikuchinet.training.config import (
     TrainingConfig,
     read_config,
 )
-from kikuchinet.training.train import TrainingResult, train
+from kikuchinet.training.run import TrainingResult, train
 
 __all__ = [
     "ModelConfig",

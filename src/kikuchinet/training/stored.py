@@ -18,7 +18,7 @@ from kikuchinet.training.config import TrainingConfig
 from kikuchinet.training.data import epoch_order
 from kikuchinet.training.export import export
 from kikuchinet.training.module import SpaceGroupModule
-from kikuchinet.training.train import LAST, MODEL_FOLDER, TrainingResult, claim, controlled, fit, make_trainer
+from kikuchinet.training.run import LAST, MODEL_FOLDER, TrainingResult, claim, controlled, fit, make_trainer
 
 
 def train_stored(
