@@ -13,7 +13,6 @@ from kikuchinet.diffraction.bloch import BeamSelection, count_beams, exact_inten
 from kikuchinet.diffraction.potential import crystal_potential
 from kikuchinet.diffraction.tiles import tiled_intensities
 
-
 SELECTION = BeamSelection(strong=3.0, weak=3.0, cutoff=40.0)
 DEPTHS = np.exp(-np.arange(24) * 0.5 / 3.0)
 
@@ -62,7 +61,9 @@ def test_a_tile_leaves_no_edges() -> None:
     potential = crystal_potential(crystals["W"], 20.0, 0.06)
     directions = _neighbours(24)
     alone, _ = tiled_intensities(potential, directions, np.arange(24), SELECTION, DEPTHS, 0.5, substeps=8)
-    together, _ = tiled_intensities(potential, directions, np.zeros(24, int), SELECTION, DEPTHS, 0.5, substeps=8)
+    together, _ = tiled_intensities(
+        potential, directions, np.zeros(24, int), SELECTION, DEPTHS, 0.5, substeps=8
+    )
     np.testing.assert_allclose(together, alone, rtol=0.01)
 
 
@@ -72,7 +73,9 @@ def test_tiles_converge_at_second_order() -> None:
     exact, _ = exact_intensities(potential, directions, SELECTION, DEPTHS, 0.5)
     errors = []
     for substeps in (4, 8, 16):
-        values, _ = tiled_intensities(potential, directions, np.zeros(16, int), SELECTION, DEPTHS, 0.5, substeps)
+        values, _ = tiled_intensities(
+            potential, directions, np.zeros(16, int), SELECTION, DEPTHS, 0.5, substeps
+        )
         errors.append(np.abs(values - exact).max())
     assert errors[0] / errors[1] == pytest.approx(4.0, rel=0.25)
     assert errors[1] / errors[2] == pytest.approx(4.0, rel=0.25)

@@ -34,7 +34,9 @@ def test_backscatter_yield_at_normal_incidence(name: str) -> None:
 
 
 def test_heavier_matter_lets_electrons_out_from_less_deep() -> None:
-    depth = [ElectronTransport.simulate(crystals[n], electrons=10_000).mean_depth_nm for n in ("Si", "Ni", "W")]
+    depth = [
+        ElectronTransport.simulate(crystals[n], electrons=10_000).mean_depth_nm for n in ("Si", "Ni", "W")
+    ]
     assert depth[0] > 2.0 * depth[1] > 4.0 * depth[2] * 0.8
 
 

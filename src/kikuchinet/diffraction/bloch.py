@@ -289,7 +289,9 @@ def _count(directions, g, u_abs, u0_abs, wavelength, selection):
     counts = np.empty(directions.shape[0], np.int64)
     for i in range(directions.shape[0]):
         s = _excitation_errors(g, directions[i], wavelength)
-        beams, _ = _select(s, u_abs, u0_abs, wavelength, selection[0], selection[1], selection[2], selection[3])
+        beams, _ = _select(
+            s, u_abs, u0_abs, wavelength, selection[0], selection[1], selection[2], selection[3]
+        )
         counts[i] = beams.shape[0]
     return counts
 
@@ -298,13 +300,37 @@ def count_beams(
     potential: CrystalPotential, directions: NDArray[np.float64], selection: BeamSelection
 ) -> NDArray[np.int64]:
     """Number of strong beams along each direction, (n,) int, without solving anything."""
-    u_abs = np.abs(potential.at(potential.u, potential.hkl))
-    chosen = (selection.strong, selection.weak, selection.cutoff, selection.forbidden_s_per_nm)
-    return _count(
+    counts: NDArray[np.int64] = _count(*_counting_arguments(potential, directions, selection))
+    return counts
+
+
+def _counting_arguments(
+    potential: CrystalPotential, directions: NDArray[np.float64], selection: BeamSelection
+) -> tuple[object, ...]:
+    return (
         np.ascontiguousarray(directions, dtype=np.float64),
         potential.g,
-        u_abs,
+        np.abs(potential.at(potential.u, potential.hkl)),
         abs(potential.u_0),
         potential.wavelength_nm,
-        chosen,
+        (selection.strong, selection.weak, selection.cutoff, selection.forbidden_s_per_nm),
     )
+
+
+@nb.njit(cache=True)
+def _count_union(directions, g, u_abs, u0_abs, wavelength, selection):
+    anywhere = np.zeros(g.shape[0], np.bool_)
+    for i in range(directions.shape[0]):
+        s = _excitation_errors(g, directions[i], wavelength)
+        beams, _ = _select(
+            s, u_abs, u0_abs, wavelength, selection[0], selection[1], selection[2], selection[3]
+        )
+        anywhere[beams] = True
+    return anywhere.sum()
+
+
+def count_union(
+    potential: CrystalPotential, directions: NDArray[np.float64], selection: BeamSelection
+) -> int:
+    """Number of strong beams that any of the directions (n, 3) has."""
+    return int(_count_union(*_counting_arguments(potential, directions, selection)))

@@ -158,7 +158,9 @@ class MasterPattern:
         except InputError as error:
             raise InputError(path, error.cause) from error
         except (OSError, KeyError, ValueError, RuntimeError) as error:
-            raise InputError(path, f"not a master pattern in EMsoft's layout, or damaged ({error})") from error
+            raise InputError(
+                path, f"not a master pattern in EMsoft's layout, or damaged ({error})"
+            ) from error
 
     @classmethod
     def _read(cls, file: h5py.File, path: Path) -> MasterPattern:

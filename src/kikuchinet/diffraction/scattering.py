@@ -29,7 +29,9 @@ _BOHR_ANGSTROM = 0.529177
 
 @cache
 def _coefficients() -> dict[str, tuple[NDArray[np.float64], NDArray[np.float64], int]]:
-    text = resources.files("kikuchinet.diffraction").joinpath("data/weickenmeier_kohl.json").read_text("utf-8")
+    text = (
+        resources.files("kikuchinet.diffraction").joinpath("data/weickenmeier_kohl.json").read_text("utf-8")
+    )
     table = json.loads(text)["elements"]
     return {
         symbol: (np.array(a), np.array(b), z) for z, (symbol, (a, b)) in enumerate(table.items(), start=1)

@@ -22,8 +22,54 @@ import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
-from kikuchinet.diffraction.bloch import BeamSelection, _excitation_errors, _exponential, _select
+from kikuchinet.diffraction.bloch import BeamSelection, _excitation_errors, _select
 from kikuchinet.diffraction.potential import CrystalPotential
+
+
+@nb.njit(cache=True)
+def _spectral_norm(a):
+    """Largest singular value of a nearly Hermitian matrix, by power iteration; a few per cent are enough here."""
+    n = a.shape[0]
+    vector = np.ones(n, np.complex64)
+    norm = np.float32(0.0)
+    for _ in range(10):
+        vector = np.dot(a, vector)
+        norm = np.sqrt(np.sum(vector.real**2 + vector.imag**2))
+        vector = vector / norm
+    return norm
+
+
+@nb.njit(cache=True)
+def _step_matrix(a, factor):
+    """exp(factor · a) in complex64: Taylor polynomial of degree 6 with three products, then squarings.
+
+    The spectral norm of the scaled matrix is at most 0.6, so the remainder is 0.6^7 / 7! = 6e-6.
+    """
+    n = a.shape[0]
+    x = (a * factor).astype(np.complex64)
+    norm = 1.05 * _spectral_norm(x)
+    squarings = 0
+    while norm > 0.6:
+        norm *= 0.5
+        squarings += 1
+    if squarings > 0:
+        x = x * np.float32(0.5**squarings)
+    x2 = np.dot(x, x)
+    x3 = np.dot(x2, x)
+    e = np.empty_like(x)
+    high = np.empty_like(x)
+    for i in range(n):
+        for j in range(n):
+            e[i, j] = x[i, j] + np.float32(1 / 2) * x2[i, j]
+            high[i, j] = (
+                np.float32(1 / 24) * x[i, j] + np.float32(1 / 120) * x2[i, j] + np.float32(1 / 720) * x3[i, j]
+            )
+        e[i, i] += np.float32(1.0)
+        high[i, i] += np.float32(1 / 6)
+    e += np.dot(x3, high)
+    for _ in range(squarings):
+        e = np.dot(e, e)
+    return e
 
 
 @nb.njit(cache=True, fastmath=True)
@@ -46,7 +92,20 @@ def _add_overlaps(waves, scattered, weight, out):
 
 @nb.njit(cache=True)
 def _tile(
-    directions, hkl, g, u, s_table, u_abs, extent, wavelength, selection, weights, sample, substeps, out, beams
+    directions,
+    hkl,
+    g,
+    u,
+    s_table,
+    u_abs,
+    extent,
+    wavelength,
+    selection,
+    weights,
+    sample,
+    substeps,
+    out,
+    beams,
 ):
     total = hkl.shape[0]
     count = directions.shape[0]
@@ -79,7 +138,7 @@ def _tile(
             thermal[i, j] = np.complex64(value.conjugate())
         # The real part of U_0 is in the wavelength already.
         potential[i, i] -= potential[i, i].real
-    scatter = _exponential(potential, 1j * np.pi * wavelength * step)
+    scatter = _step_matrix(potential, 1j * np.pi * wavelength * step)
     half = np.empty((n, count), np.complex64)
     full = np.empty((n, count), np.complex64)
     waves = np.zeros((n, count), np.complex64)
