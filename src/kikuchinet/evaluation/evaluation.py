@@ -12,13 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kikuchinet._files import atomic_path
-from kikuchinet.datasets import MasterSet, PatternStream, QualityRange, StreamConfig, windows
+from kikuchinet.datasets import MasterSet, PatternStream, QualityRange, StreamConfig, prepare, windows
 from kikuchinet.datasets.manifest import Manifest
 from kikuchinet.datasets.stored import StoredPatterns
 from kikuchinet.errors import InputError
 from kikuchinet.evaluation.scores import Scores, score
 from kikuchinet.models import SpaceGroupModel, load_model
 from kikuchinet.models.card import CARD_FILE
+from kikuchinet.training.config import TrainingConfig
+from kikuchinet.training.tables import build
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -212,6 +214,49 @@ def add_to_card(folder: str | Path, name: str, evaluation: Evaluation) -> None:
     card = ModelCard.load(path)
     figures = {**card.details.get("figures", {}), name: evaluation.summary()}
     replace(card, details={**card.details, "figures": figures}).save(path)
+
+
+def score_card(
+    folder: str | Path,
+    out: str | Path | None = None,
+    *,
+    cache_dir: str | Path = "cache",
+    count: int = 6000,
+    progress: bool = True,
+) -> Evaluation:
+    """Score a model that was trained on a stream on fresh patterns of good quality, and write that on its card.
+
+    Parameters
+    ----------
+    folder
+        The model's folder. Its card says which master patterns and which geometry it was trained with.
+    out
+        Folder for the tables.
+    cache_dir
+        Where simulated master patterns are kept.
+    count
+        Patterns, at least.
+    progress
+        Show progress bars.
+
+    Returns
+    -------
+    Evaluation
+        The scores, on the card as ``fresh_good``.
+
+    Raises
+    ------
+    kikuchinet.errors.InputError
+        There is no such model, or it was not trained on a stream.
+    """
+    model = load_model(folder)
+    config = build(TrainingConfig, model.card.details.get("config", {}), f"{folder}: config")
+    if config.masters is None or config.stream is None:
+        raise InputError(folder, "was not trained on a stream")
+    masters = prepare(config.masters, cache_dir, progress=progress)
+    result = evaluate_fresh(model, masters, out, config=config.stream, count=count, progress=progress)
+    add_to_card(folder, "fresh_good", result)
+    return result
 
 
 @dataclass(frozen=True, eq=False)

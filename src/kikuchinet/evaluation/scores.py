@@ -40,9 +40,9 @@ def wilson_interval(
     share = k / safe
     centre = (share + z**2 / (2.0 * safe)) / (1.0 + z**2 / safe)
     half = z / (1.0 + z**2 / safe) * np.sqrt(share * (1.0 - share) / safe + z**2 / (4.0 * safe**2))
-    return np.where(n > 0, np.maximum(centre - half, 0.0), 0.0), np.where(
-        n > 0, np.minimum(centre + half, 1.0), 1.0
-    )
+    # Exactly 0 without successes and 1 without failures, but for rounding.
+    low, high = np.minimum(centre - half, share), np.maximum(centre + half, share)
+    return np.where(n > 0, np.maximum(low, 0.0), 0.0), np.where(n > 0, np.minimum(high, 1.0), 1.0)
 
 
 @dataclass(frozen=True, eq=False)

@@ -125,8 +125,6 @@ class ProgressInImages(Callback):
         )
         self._task = TaskID(0)
         self._start = (0.0, 0)
-        self._loss = float("nan")
-        self._right = float("nan")
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:  # noqa: ARG002
         """Show the bar."""
@@ -134,7 +132,7 @@ class ProgressInImages(Callback):
         self._start = (time.monotonic(), seen)
         self._bar.start()
         self._task = self._bar.add_task(
-            "training", total=self._total, completed=seen, rate=0.0, loss=self._loss, right=self._right
+            "training", total=self._total, completed=seen, rate=0.0, loss=float("nan"), right=float("nan")
         )
 
     def on_train_batch_end(
@@ -145,15 +143,17 @@ class ProgressInImages(Callback):
         batch: object,  # noqa: ARG002
         batch_idx: int,  # noqa: ARG002
     ) -> None:
-        """Move the bar; loss and accuracy are running means over some 50 steps."""
+        """Move the bar."""
         metrics = trainer.callback_metrics
-        loss, right = float(metrics["loss"]), float(metrics["accuracy"])
-        first = self._loss != self._loss
-        self._loss = loss if first else 0.98 * self._loss + 0.02 * loss
-        self._right = right if first else 0.98 * self._right + 0.02 * right
         seen = cast("SpaceGroupModule", pl_module).images_seen
         rate = (seen - self._start[1]) / max(time.monotonic() - self._start[0], 1e-9)
-        self._bar.update(self._task, completed=seen, rate=rate, loss=self._loss, right=self._right)
+        self._bar.update(
+            self._task,
+            completed=seen,
+            rate=rate,
+            loss=float(metrics["loss"]),
+            right=float(metrics["accuracy"]),
+        )
 
     def teardown(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:  # noqa: ARG002
         """Take the bar down, however the run ended."""

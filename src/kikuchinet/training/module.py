@@ -16,6 +16,9 @@ from kikuchinet.training.replicas import Replicas
 Batch = tuple[Tensor, Tensor]
 """Patterns float32 (n, rows, columns), prepared; labels int64 (n,), indices into the model's classes."""
 
+_MEMORY = 0.95
+"""Of the running means of loss and accuracy that are logged: some 20 steps, for single batches say little."""
+
 
 class SpaceGroupModule(lightning.LightningModule):
     """Learns space groups by cross-entropy.
@@ -35,6 +38,7 @@ class SpaceGroupModule(lightning.LightningModule):
         # Channels last is the layout that oneDNN's and cuDNN's convolutions work in.
         self.network: nn.Module = network.to(memory_format=torch.channels_last)
         self.images_seen = 0
+        self._mean: Tensor | None = None
         self._replicas: Replicas | None = None
 
     def forward(self, images: Tensor) -> Tensor:
@@ -68,7 +72,9 @@ class SpaceGroupModule(lightning.LightningModule):
         if settings.schedule != "constant":
             self.lr_schedulers().step()  # type: ignore[union-attr]
         self.images_seen += len(labels)
-        self.log_dict({"loss": loss, "accuracy": correct, "images": float(self.images_seen)})
+        now = torch.stack([loss, correct])
+        self._mean = now if self._mean is None else _MEMORY * self._mean + (1.0 - _MEMORY) * now
+        self.log_dict({"loss": self._mean[0], "accuracy": self._mean[1], "images": float(self.images_seen)})
 
     def _loss(self, network: nn.Module, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         # Autocast belongs to a thread: Lightning has set it in its own thread only.

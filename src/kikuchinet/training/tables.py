@@ -54,6 +54,8 @@ def _convert(hint: Any, value: object, where: str) -> Any:
     origin = get_origin(hint)
     if origin in (Union, types.UnionType):
         options = [option for option in get_args(hint) if option is not type(None)]
+        if value is None and len(options) < len(get_args(hint)):
+            return None
         return _convert(options[0], value, where)
     if is_dataclass(hint):
         return build(typing.cast("type[Any]", hint), value, where)

@@ -1,0 +1,97 @@
+"""Variants, the cache, and what a killed run leaves behind."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from kikuchinet.crystal import crystals
+from kikuchinet.datasets import MastersConfig, MasterSet, plan, prepare
+from kikuchinet.errors import InputError
+
+CONFIG = MastersConfig(materials=("Al", "FeNi3"), half_width=6, preset="fast", variants=2)
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cache")
+    prepare(CONFIG, folder, progress=False)
+    return folder
+
+
+def test_plan_is_reproducible_and_independent_of_other_materials():
+    specs = plan(CONFIG)
+    assert specs == plan(CONFIG)
+    alone = plan(MastersConfig(materials=("FeNi3",), half_width=6, preset="fast", variants=2))
+    assert [s for s in specs if s.material == "FeNi3"] == alone
+    assert len({s.key() for s in specs}) == 4
+    # Breadth first: the first variants of all materials come before any second one.
+    assert [s.variant for s in specs[:3]] == [0, 0, 1]
+
+
+def test_variants_stay_inside_their_ranges_and_the_first_is_the_librarys():
+    specs = plan(
+        MastersConfig(materials=("Al",), variants=200, lattice_change=0.02, b_factor_range=(0.5, 2.0))
+    )
+    library = crystals["Al"]
+    assert specs[0].crystal().a_nm == library.a_nm
+    assert specs[0].crystal().sites[0].b_iso_nm2 == library.sites[0].b_iso_nm2
+    ratios = np.array([s.crystal().a_nm for s in specs[1:]]) / library.a_nm
+    assert np.abs(ratios - 1.0).max() <= 0.02
+    assert ratios.std() > 0.005
+    factors = np.array([s.crystal().sites[0].b_iso_nm2 for s in specs[1:]]) / library.sites[0].b_iso_nm2
+    assert factors.min() >= 0.5 - 1e-6
+    assert factors.max() <= 2.0 + 1e-6
+    energies = np.array([s.energy_kev for s in specs])
+    assert 0.35 < (energies == 20.0).mean() < 0.65
+    assert energies.min() >= 15.0
+    assert energies.max() <= 25.0
+
+
+def test_keys_follow_the_physics():
+    (spec,) = plan(MastersConfig(materials=("Al",), variants=1))
+    (other,) = plan(MastersConfig(materials=("Al",), variants=1, half_width=124))
+    assert spec.key() != other.key()
+
+
+def test_cache_is_used_and_survives_a_lost_file(cache):
+    first = prepare(CONFIG, cache, progress=False)
+    assert len(first) == 4
+    stamps = {entry.path: entry.path.stat().st_mtime_ns for entry in first}
+    lost = first[2].path
+    lost.unlink()
+    again = prepare(CONFIG, cache, progress=False)
+    assert list(again) == list(first)
+    changed = [path for path, stamp in stamps.items() if path.stat().st_mtime_ns != stamp]
+    assert changed == [lost]
+
+
+def test_labels_are_literal_and_visible(cache):
+    entries = {entry.material: entry for entry in prepare(CONFIG, cache, progress=False)}
+    # Ordering of FeNi3 shows in reflections of 1.5 % of the strongest: fcc to a camera.
+    assert (entries["FeNi3"].space_group, entries["FeNi3"].visible_group) == (221, 225)
+    assert (entries["Al"].space_group, entries["Al"].visible_group) == (225, 225)
+
+
+def test_hemispheres_have_mean_one(cache):
+    masters = prepare(CONFIG, cache, progress=False)
+    upper, lower, texels = masters.hemispheres(1)
+    assert 0.5 * (upper.mean() + lower.mean()) == pytest.approx(1.0, abs=1e-5)
+    assert texels.shape == (2 * 13 * 13, 4)
+
+
+def test_files_make_a_set(cache, tmp_path):
+    entry = prepare(CONFIG, cache, progress=False)[1]
+    (found,) = MasterSet.from_files([entry.path])
+    assert (found.material, found.space_group, found.visible_group) == ("FeNi3", 221, 225)
+    with pytest.raises(InputError, match="no such file"):
+        MasterSet.from_files([tmp_path / "none.h5"])
+
+
+def test_wrong_configurations_are_refused():
+    with pytest.raises(InputError, match="no crystal of this name"):
+        plan(MastersConfig(materials=("Unobtainium",)))
+    with pytest.raises(InputError, match="no materials"):
+        MastersConfig(materials=())
+    with pytest.raises(InputError, match="rising order"):
+        MastersConfig(materials=("Al",), energy_range_kev=(25.0, 15.0))

@@ -1,0 +1,160 @@
+"""Stored sets: kikuchipy reads them, manifests travel, splits do not leak."""
+
+from __future__ import annotations
+
+import kikuchipy
+import numpy as np
+import pandas as pd
+import pytest
+
+from kikuchinet.datasets import Manifest, StoredPatterns, generate
+from kikuchinet.errors import InputError
+
+
+@pytest.fixture(scope="module")
+def stored(masters, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("set")
+    manifest = generate(
+        masters,
+        folder / "set.h5",
+        count=9,
+        shape=(40, 48),
+        camera="good",
+        detector_tilt_deg=3.0,
+        seed=4,
+        progress=False,
+    )
+    return folder, manifest
+
+
+def test_kikuchipy_reads_patterns_and_geometry(stored):
+    folder, manifest = stored
+    signal = kikuchipy.load(folder / "set.h5")
+    assert signal.data.shape == (27, 40, 48)
+    assert signal.data.dtype == np.uint8
+    assert signal.detector.tilt == 3.0
+    assert signal.detector.sample_tilt == 70.0
+    np.testing.assert_allclose(signal.detector.pc.reshape(-1, 3), manifest.frame[["pc_x", "pc_y", "pc_z"]])
+
+
+def test_patterns_match_what_kikuchipy_projects(stored, masters):
+    """A stored pattern's orientation and pattern centre explain it, by a projection that is not ours."""
+    from orix.quaternion import Rotation
+
+    from kikuchinet.diffraction import MasterPattern
+
+    folder, manifest = stored
+    signal = kikuchipy.load(folder / "set.h5")
+    row = manifest.frame.iloc[0]
+    master = MasterPattern.load(masters[0].path).to_kikuchipy()
+    detector = kikuchipy.detectors.EBSDDetector(
+        shape=(40, 48), pc=row[["pc_x", "pc_y", "pc_z"]].to_numpy(float), tilt=3.0, sample_tilt=70.0
+    )
+
+    def likeness(quaternion: np.ndarray) -> float:
+        made = master.get_patterns(
+            Rotation(quaternion),
+            detector,
+            energy=20,
+            dtype_out="float32",
+            compute=True,
+            show_progressbar=False,
+        )
+        flat = [signal.data[0].astype(float), np.asarray(made.data).reshape(40, 48)]
+        flat = [a - _smooth(a) for a in flat]
+        return float(np.corrcoef(flat[0].ravel(), flat[1].ravel())[0, 1])
+
+    right = likeness(row[["qa", "qb", "qc", "qd"]].to_numpy(float))
+    wrong = likeness(np.array([0.8, 0.6, 0.0, 0.0]))
+    assert right > 0.6
+    assert right > wrong + 0.3
+
+
+def _smooth(image: np.ndarray) -> np.ndarray:
+    from scipy.ndimage import gaussian_filter
+
+    return gaussian_filter(image, 6)
+
+
+def test_same_seed_same_set(stored, masters, tmp_path):
+    folder, manifest = stored
+    options = {"count": 9, "shape": (40, 48), "camera": "good", "detector_tilt_deg": 3.0, "progress": False}
+    again = generate(masters, tmp_path / "set.h5", seed=4, **options)
+    pd.testing.assert_frame_equal(again.frame, manifest.frame)
+    first, second = (kikuchipy.load(f / "set.h5").data for f in (folder, tmp_path))
+    np.testing.assert_array_equal(first, second)
+    other = generate(masters, tmp_path / "other.h5", seed=5, **options)
+    assert not np.allclose(other.frame["qa"], manifest.frame["qa"])
+
+
+def test_manifest_comes_back(stored, tmp_path):
+    folder, manifest = stored
+    read = Manifest.read(folder / "set.csv")
+    pd.testing.assert_frame_equal(read.frame, manifest.frame)
+    assert manifest.frame.groupby("material").size().to_dict() == {"Al": 9, "Fe": 9, "Si": 9}
+    manifest.write(tmp_path / "set.parquet")
+    pd.testing.assert_frame_equal(Manifest.read(tmp_path / "set.parquet").frame, manifest.frame)
+
+
+def test_stored_patterns_are_prepared_and_labelled(stored):
+    folder, manifest = stored
+    dataset = StoredPatterns(Manifest.read(folder / "set.csv"), (225, 227, 229), size=(32, 38))
+    assert len(dataset) == 27
+    image, label = dataset[26]
+    assert tuple(image.shape) == (32, 38)
+    assert (225, 227, 229)[int(label)] == manifest.frame["space_group"].iloc[26]
+    batches = list(dataset.batches(10))
+    assert [len(labels) for _, labels in batches] == [10, 10, 7]
+    np.testing.assert_allclose(batches[2][0][6], image.numpy(), atol=1e-5)
+    with pytest.raises(InputError, match="not among the classes"):
+        StoredPatterns(manifest, (225, 227), size=(32, 38))
+
+
+@pytest.mark.parametrize("by", ["material", "map"])
+def test_splits_keep_together_what_belongs_together(by):
+    rng = np.random.default_rng(0)
+    n = 4000
+    material = rng.integers(0, 12, n)
+    frame = pd.DataFrame(
+        {
+            "file": "x.h5",
+            "index": np.arange(n),
+            "material": [f"m{i}" for i in material],
+            "space_group": np.where(material < 6, 225, 229),
+            "map": [f"map{m}-{i}" for m, i in zip(material, rng.integers(0, 5, n), strict=True)],
+        }
+    )
+    parts = Manifest(frame, None).split({"train": 0.5, "test": 0.5}, by=by, seed=3)
+    assert set(parts) == {"train", "test"}
+    train, test = parts["train"].frame, parts["test"].frame
+    assert len(train) + len(test) == n
+    assert not set(train[by]) & set(test[by])
+    assert set(train["space_group"]) == set(test["space_group"]) == {225, 229}
+
+
+def test_wrong_manifests_are_refused(tmp_path, stored):
+    folder, manifest = stored
+    with pytest.raises(InputError, match="no such file"):
+        Manifest.read(tmp_path / "none.csv")
+    (tmp_path / "a.csv").write_text("file,index,material\nx.h5,0,Al\n")
+    with pytest.raises(InputError, match="no column 'space_group'"):
+        Manifest.read(tmp_path / "a.csv")
+    (tmp_path / "b.csv").write_text("file,index,material,space_group\nx.h5,0,Al,999\n")
+    with pytest.raises(InputError, match="outside 1 to 230"):
+        Manifest.read(tmp_path / "b.csv")
+    (tmp_path / "c.csv").write_text("file,index,material,space_group\nx.h5,0,Al,\n")
+    with pytest.raises(InputError, match="whole numbers"):
+        Manifest.read(tmp_path / "c.csv")
+    (tmp_path / "d.csv").write_text("")
+    with pytest.raises(InputError, match="cannot be read"):
+        Manifest.read(tmp_path / "d.csv")
+    frame = manifest.frame.assign(index=1000)
+    with pytest.raises(InputError, match="no pattern 1000"):
+        StoredPatterns(Manifest(frame, folder), (225, 227, 229), size=(32, 38)).image(0)
+
+
+def test_wrong_requests_are_refused(masters, tmp_path):
+    for options in ({"count": 0}, {"count": 1, "camera": "best"}, {"count": 1, "quality": (0.5, 0.2)}):
+        with pytest.raises(InputError):
+            generate(masters, tmp_path / "x.h5", progress=False, **options)
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,46 @@
+"""Scores against figures worked out by hand and by scikit-learn, statsmodels' formula by its textbook value."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from kikuchinet.errors import InputError
+from kikuchinet.evaluation import score, wilson_interval
+
+
+def test_wilson_interval_has_its_textbook_values():
+    # Newcombe, Stat. Med. 17 (1998) 857, table I, method 3: 81/263, 15/148, 0/20, 1/29.
+    low, high = wilson_interval([81, 15, 0, 1], [263, 148, 20, 29])
+    np.testing.assert_allclose(low, [0.2553, 0.0624, 0.0, 0.0061], atol=5e-5)
+    np.testing.assert_allclose(high, [0.3662, 0.1605, 0.1611, 0.1718], atol=5e-5)
+    low, high = wilson_interval([0], [0])
+    assert (low[0], high[0]) == (0.0, 1.0)
+
+
+def test_scores_by_hand():
+    truths = np.array([221, 221, 221, 225, 225, 229])
+    answers = np.array([221, 225, 0, 225, 225, 230])
+    names = ["NiAl", "NiAl", "FeAl", "Ni", "Al", "Fe"]
+    result = score("visible", truths, answers, names)
+    groups = result.groups.set_index("space_group")
+    assert groups.loc[221, "recall"] == pytest.approx(1 / 3)
+    assert groups.loc[221, "precision"] == 1.0
+    assert groups.loc[225, "recall"] == 1.0
+    assert groups.loc[225, "precision"] == pytest.approx(2 / 3)
+    assert groups.loc[229, "recall"] == 0.0
+    # 230 was answered but is nobody's truth: a precision of nought, and no part of the mean recall.
+    assert groups.loc[230, "patterns"] == 0
+    assert groups.loc[230, "precision"] == 0.0
+    assert result.accuracy == pytest.approx(0.5)
+    assert result.macro_recall == pytest.approx((1 / 3 + 1.0 + 0.0) / 3)
+    materials = result.materials.set_index("material")
+    assert materials.loc["NiAl", "recall"] == 0.5
+    assert materials.loc["FeAl", "right"] == 0
+    assert result.counts.loc["FeAl", 0] == 1
+    assert result.counts.to_numpy().sum() == 6
+
+
+def test_nothing_to_score_is_refused():
+    with pytest.raises(InputError, match="no patterns"):
+        score("visible", np.array([], dtype=int), np.array([], dtype=int), [])

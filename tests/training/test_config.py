@@ -1,0 +1,74 @@
+"""Configurations: the committed ones are what they say, and wrong ones are refused by name."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from kikuchinet.crystal import PAPER_MATERIALS
+from kikuchinet.errors import InputError
+from kikuchinet.training import TrainingConfig, read_config
+from kikuchinet.training.run import PAPER
+from kikuchinet.training.tables import build
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+
+
+def test_the_papers_settings():
+    config = read_config(CONFIGS / "paper.toml")
+    assert config == PAPER
+    optimiser, stopping = config.optimiser, config.stopping
+    assert (optimiser.name, optimiser.learning_rate, optimiser.weight_decay) == ("adam", 1e-3, 1e-5)
+    assert (optimiser.batch_size, stopping.patience, stopping.min_delta) == (32, 25, 1e-3)
+    assert config.model.size == (246, 299)
+
+
+def test_the_shipped_models_settings():
+    config = read_config(CONFIGS / "xception-m3m-6.toml")
+    assert config.masters is not None
+    assert set(config.masters.materials) == {name for names in PAPER_MATERIALS.values() for name in names}
+    assert config.model.classes == tuple(PAPER_MATERIALS)
+    assert config.size_at(0) == config.phases[0].size
+    assert config.size_at(config.phases[0].images) == config.phases[1].size
+    assert config.size_at(config.total_images - 1) == config.model.size == (128, 128)
+
+
+def test_a_configuration_survives_json():
+    import json
+
+    config = read_config(CONFIGS / "xception-m3m-6.toml")
+    assert build(TrainingConfig, json.loads(json.dumps(asdict(config))), "config") == config
+
+
+@pytest.mark.parametrize(
+    ("text", "cause"),
+    [
+        ("nam = 'x'", "unknown entry 'nam'"),
+        ("[optimiser]\nlearning_rate = 'fast'", "config.optimiser.learning_rate: must be a float"),
+        ("[optimiser]\nbatch_size = 2.5", "batch_size"),
+        ("seed = true", "config.seed: must be a int"),
+        ("[model]\nsize = [128]", "must have 2 entries"),
+        ("[model]\nclasses = [225, 225]", "two different space groups"),
+        ("[optimiser]\nname = 'sgd'", "neither adam nor adamw"),
+        ("[optimiser]\nschedule = 'onecycle'", "only streams"),
+        ("[masters]\nmaterials = ['Al']", r"both \[masters\] and \[stream\]"),
+        ("[masters]\npreset = 'fast'", "entry 'materials' is missing"),
+        ("model = 3", "must be a table"),
+        ("[[phases]]\nimages = 33\nsize = [32, 32]", "multiple of batch_size"),
+        ("precision = 'fp8'", "neither fp32 nor bf16"),
+        ("= 3", "TOML"),
+    ],
+)
+def test_wrong_configurations_are_refused(tmp_path, text, cause):
+    path = tmp_path / "run.toml"
+    path.write_text(text)
+    with pytest.raises(InputError, match=cause) as caught:
+        read_config(path)
+    assert caught.value.subject == str(path)
+
+
+def test_a_missing_configuration_is_refused(tmp_path):
+    with pytest.raises(InputError, match="no such file"):
+        read_config(tmp_path / "none.toml")

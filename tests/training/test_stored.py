@@ -1,0 +1,81 @@
+"""Training on a stored set, as the paper does it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from kikuchinet.datasets import Manifest, generate
+from kikuchinet.errors import InputError
+from kikuchinet.models import load_model
+from kikuchinet.training import ModelConfig, OptimiserConfig, StoppingConfig, TrainingConfig, train
+from kikuchinet.training.callbacks import Checkpoints
+
+CONFIG = TrainingConfig(
+    name="stored",
+    seed=2,
+    workers=0,
+    labels="literal",
+    model=ModelConfig(architecture="test_resnet", size=(40, 40)),
+    optimiser=OptimiserConfig(batch_size=16),
+    stopping=StoppingConfig(max_epochs=4, validation_share=0.25),
+)
+
+
+@pytest.fixture(scope="module")
+def manifest(masters, tmp_path_factory):
+    path = tmp_path_factory.mktemp("set") / "set.h5"
+    generate(masters, path, count=32, shape=(40, 40), camera="good", seed=6, progress=False)
+    return path.with_suffix(".csv")
+
+
+def test_interrupted_epoch_is_begun_again(manifest, tmp_path, monkeypatch):
+    whole = train(manifest, tmp_path / "whole", config=CONFIG, progress=False)
+    assert whole.finished
+    assert whole.images_seen == 4 * 72
+    assert whole.card is not None
+    assert whole.card.classes == (225, 227, 229)
+    assert whole.card.details["data"]["validation_patterns"] == 24
+
+    class StopInThirdEpoch(Checkpoints):
+        def on_train_batch_end(self, trainer, *rest):
+            if trainer.global_step == 12:
+                self.interrupted = True
+            super().on_train_batch_end(trainer, *rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("kikuchinet.training.stored.Checkpoints", StopInThirdEpoch)
+        first = train(manifest, tmp_path / "parts", config=CONFIG, progress=False)
+    assert not first.finished
+    second = train(manifest, tmp_path / "parts", config=CONFIG, resume=True, progress=False)
+    assert second.finished
+    assert second.images_seen == 4 * 72
+    expected, found = (load_file(tmp_path / f / "model/weights.safetensors") for f in ("whole", "parts"))
+    for name, value in expected.items():
+        np.testing.assert_array_equal(found[name], value, err_msg=name)
+
+
+def test_patience_ends_a_run_and_the_best_epoch_is_kept(manifest, tmp_path):
+    stopping = StoppingConfig(max_epochs=50, patience=2, min_delta=10.0, validation_share=0.25)
+    result = train(manifest, tmp_path / "run", config=replace(CONFIG, stopping=stopping), progress=False)
+    # Nothing gets better by 10, so the first epoch and two more are all.
+    assert result.images_seen == 3 * 72
+    assert load_model(tmp_path / "run/model").name == "stored"
+
+
+def test_a_split_column_is_obeyed(manifest, tmp_path):
+    table = Manifest.read(manifest)
+    rows = np.arange(len(table)) % 4
+    split = np.select([rows < 2, rows == 2], ["train", "validation"], "test")
+    Manifest(table.frame.assign(split=split), table.folder).write(manifest.parent / "split.csv")
+    config = replace(CONFIG, stopping=StoppingConfig(max_epochs=1))
+    result = train(manifest.parent / "split.csv", tmp_path / "run", config=config, progress=False)
+    assert result.card is not None
+    assert result.card.details["data"]["training_patterns"] == 48
+    assert result.card.details["data"]["validation_patterns"] == 24
+    Manifest(table.frame.assign(split="train"), table.folder).write(manifest.parent / "all.csv")
+    with pytest.raises(InputError, match="no pattern as 'validation'"):
+        train(manifest.parent / "all.csv", tmp_path / "other", config=config, progress=False)
