@@ -25,22 +25,6 @@ COLUMNS = [
     "second_probability",
     "quality",
 ]
-    "source",
-    "index",
-    "row",
-    "column",
-    "space_group",
-    "symbol",
-    "probability",
-    "point_group",
-    "bravais_lattice",
-    "crystal_system",
-    "abstained",
-    "reason",
-    "second_space_group",
-    "second_probability",
-    "quality",
-]
 
 
 def make(
