@@ -9,7 +9,12 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from kikuchinet.crystal import crystals
-from kikuchinet.diffraction.bloch import BeamSelection, count_beams, exact_intensities
+from kikuchinet.diffraction.bloch import (
+    BeamSelection,
+    count_beams,
+    exact_intensities,
+    reflection_strengths,
+)
 from kikuchinet.diffraction.potential import crystal_potential
 from kikuchinet.diffraction.tiles import tiled_intensities
 
@@ -111,3 +116,23 @@ def test_tiled_solver_refuses_weak_beams() -> None:
     potential = crystal_potential(crystals["Ni"], 20.0, 0.1)
     with pytest.raises(ValueError, match="Bethe"):
         tiled_intensities(potential, _neighbours(2), np.zeros(2, int), BeamSelection(4, 8, 50), DEPTHS, 0.5)
+
+
+def test_forbidden_reflections_that_double_diffraction_feeds_stay_the_others_go() -> None:
+    everything, fed = BeamSelection(4.0, 4.0, 60.0, 1.0), BeamSelection(4.0, 4.0, 60.0, None)
+    silicon = crystal_potential(crystals["Si"], 20.0, 0.06)
+    directions = _neighbours(30)
+    full, _ = exact_intensities(silicon, directions, everything, DEPTHS, 0.5)
+    without = exact_intensities(silicon, directions, BeamSelection(4.0, 4.0, 60.0, 0.0), DEPTHS, 0.5)[0]
+    chosen, _ = exact_intensities(silicon, directions, fed, DEPTHS, 0.5)
+    assert np.abs(chosen - full).std() < 0.3 * np.abs(without - full).std()
+    forbidden = np.abs(silicon.at(silicon.u, silicon.hkl)) < 1e-4
+    basal = (np.abs(silicon.hkl) == 2).all(
+        axis=1
+    )  # {222}: forbidden, and the best known case of double diffraction
+    strengths = reflection_strengths(silicon, fed)
+    assert forbidden[basal].all()
+    assert (strengths[basal] > 0.05).all()
+    large = crystal_potential(crystals["Al4Ni3"], 20.0, 0.08)
+    counts = [count_beams(large, directions, selection).mean() for selection in (everything, fed)]
+    assert counts[1] < 0.5 * counts[0]

@@ -41,7 +41,9 @@ class QualityRange:
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.lowest <= self.highest <= 1.0 or not self.lowest <= self.start <= 1.0:
-            raise InputError("stream.quality", "0 <= lowest <= highest <= 1 and lowest <= start <= 1 must hold")
+            raise InputError(
+                "stream.quality", "0 <= lowest <= highest <= 1 and lowest <= start <= 1 must hold"
+            )
 
     def at(self, image: int) -> tuple[float, float]:
         """Return both ends of the range for one pattern of the stream."""

@@ -38,7 +38,8 @@ class BeamSelection:
     cutoff
         A reflection with |s_g| > cutoff · λ|U_g| is left out altogether.
     forbidden_s_per_nm
-        A forbidden reflection takes part while |s_g| is below this, 1/nm: double diffraction feeds it.
+        A forbidden reflection takes part while |s_g| is below this, 1/nm: double diffraction feeds it. ``None`` asks
+        instead how strongly it is fed, see :func:`reflection_strengths`.
     modulus_diagonal
         Perturb the diagonal by |U_{g-w}|² as EMsoft does instead of the product U_{g-w} U_{w-g}, which also
         carries the weak beams' absorption. For comparison with EMsoft only.
@@ -47,8 +48,52 @@ class BeamSelection:
     strong: float
     weak: float
     cutoff: float
-    forbidden_s_per_nm: float = 1.0
+    forbidden_s_per_nm: float | None = 1.0
     modulus_diagonal: bool = False
+
+    @property
+    def numbers(self) -> tuple[float, float, float, float, float]:
+        """The same as plain numbers, for compiled code."""
+        forbidden = 0.0 if self.forbidden_s_per_nm is None else self.forbidden_s_per_nm
+        return self.strong, self.weak, self.cutoff, forbidden, float(self.modulus_diagonal)
+
+
+_FEEDERS = 200
+"""Strong reflections tried as the first half of a double diffraction."""
+_FEEDING_S_PER_NM = 0.05
+"""Excitation error of the intermediate beam at which feeding is judged: near its Bragg angle."""
+
+
+def reflection_strengths(potential: CrystalPotential, selection: BeamSelection) -> NDArray[np.float64]:
+    """Strength |U| of each reflection by which the cut-off judges it, 1/nm².
+
+    Parameters
+    ----------
+    potential
+        The crystal's potential.
+    selection
+        Where its ``forbidden_s_per_nm`` is a number, the strength is |U_g|, and forbidden reflections are judged by
+        that number.
+
+    Returns
+    -------
+    numpy.ndarray
+        (n,) for the potential's reflections. With ``forbidden_s_per_nm=None`` it is at least the second-order coupling
+        of double diffraction, ``max_h λ |U_h| |U_{g-h}| / 2s`` at s = 0.05 /nm (Humphreys 1979, section 2.6). A glide
+        absence between strong reflections is fed strongly and stays; the thousands of accidental absences of a
+        large cell, fed by weak superlattice reflections only, go.
+    """
+    direct: NDArray[np.float64] = np.abs(potential.at(potential.u, potential.hkl))
+    if selection.forbidden_s_per_nm is not None:
+        return direct
+    feeders = np.argsort(direct[1:])[::-1][:_FEEDERS] + 1
+    fed = np.zeros_like(direct)
+    for h in feeders:
+        second = np.abs(potential.at(potential.u, potential.hkl - potential.hkl[h]))
+        # h itself would be fed by U_0, which scatters nowhere.
+        second[h] = 0.0
+        np.maximum(fed, direct[h] * second, out=fed)
+    return np.maximum(direct, fed * potential.wavelength_nm / (2.0 * _FEEDING_S_PER_NM))
 
 
 @nb.njit(cache=True, fastmath=True)
@@ -258,24 +303,16 @@ def exact_intensities(
     directions = np.ascontiguousarray(directions, dtype=np.float64)
     out = np.empty(len(directions))
     beams = np.empty((len(directions), 2), dtype=np.int64)
-    u_abs = np.abs(potential.at(potential.u, potential.hkl))
-    chosen = (
-        selection.strong,
-        selection.weak,
-        selection.cutoff,
-        selection.forbidden_s_per_nm,
-        float(selection.modulus_diagonal),
-    )
     _all_directions(
         directions,
         potential.hkl,
         potential.g,
         potential.u,
         potential.s,
-        u_abs,
+        reflection_strengths(potential, selection),
         potential.extent,
         potential.wavelength_nm,
-        chosen,
+        selection.numbers,
         np.asarray(weights, dtype=np.float64),
         step_nm,
         out,
@@ -310,10 +347,10 @@ def _counting_arguments(
     return (
         np.ascontiguousarray(directions, dtype=np.float64),
         potential.g,
-        np.abs(potential.at(potential.u, potential.hkl)),
+        reflection_strengths(potential, selection),
         abs(potential.u_0),
         potential.wavelength_nm,
-        (selection.strong, selection.weak, selection.cutoff, selection.forbidden_s_per_nm),
+        selection.numbers,
     )
 
 

@@ -55,7 +55,9 @@ class Preset:
 
 
 PRESETS = {
-    "accurate": Preset(0.035, BeamSelection(strong=6.0, weak=6.0, cutoff=100.0), 0.5, 3),
+    "accurate": Preset(
+        0.035, BeamSelection(strong=6.0, weak=6.0, cutoff=100.0, forbidden_s_per_nm=None), 0.5, 3
+    ),
     "fast": Preset(
         0.05,
         BeamSelection(strong=4.0, weak=4.0, cutoff=50.0, forbidden_s_per_nm=0.15),

@@ -22,7 +22,12 @@ import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
-from kikuchinet.diffraction.bloch import BeamSelection, _excitation_errors, _select
+from kikuchinet.diffraction.bloch import (
+    BeamSelection,
+    _excitation_errors,
+    _select,
+    reflection_strengths,
+)
 from kikuchinet.diffraction.potential import CrystalPotential
 
 
@@ -225,7 +230,6 @@ def tiled_intensities(
     sorted_directions = np.ascontiguousarray(np.asarray(directions, dtype=np.float64)[order])
     out = np.zeros(len(order))
     beams = np.zeros(len(order), dtype=np.int64)
-    chosen = (selection.strong, selection.weak, selection.cutoff, selection.forbidden_s_per_nm)
     _all_tiles(
         starts,
         sorted_directions,
@@ -233,10 +237,10 @@ def tiled_intensities(
         potential.g,
         potential.u,
         potential.s,
-        np.abs(potential.at(potential.u, potential.hkl)),
+        reflection_strengths(potential, selection),
         potential.extent,
         potential.wavelength_nm,
-        chosen,
+        selection.numbers,
         np.asarray(weights, dtype=np.float64),
         step_nm,
         substeps,
