@@ -25,6 +25,10 @@ from kikuchinet.microscope import CameraRange
 from kikuchinet.patterns import preprocess
 
 
+CAMERAS = {"good": CameraRange.good, "mixed": CameraRange.mixed, "poor": CameraRange.poor}
+"""Presets of cameras by name."""
+
+
 @dataclass(frozen=True)
 class QualityRange:
     """How much better than its full range the camera is: `quality` of `kikuchinet.microscope.CameraRange.sample`.
@@ -61,7 +65,7 @@ class StreamConfig:
     seed
         Same seed, same stream.
     camera
-        ``good`` or ``mixed``: which of `CameraRange`'s presets the cameras are drawn from.
+        ``good``, ``mixed`` or ``poor``: which of `CameraRange`'s presets the cameras are drawn from.
     block
         Patterns that share master pattern, tilts and camera.
     blocks_per_window
@@ -80,8 +84,8 @@ class StreamConfig:
     geometry: GeometryRange = field(default_factory=GeometryRange)
 
     def __post_init__(self) -> None:
-        if self.camera not in {"good", "mixed"}:
-            raise InputError("stream.camera", f"{self.camera!r} is neither good nor mixed")
+        if self.camera not in CAMERAS:
+            raise InputError("stream.camera", f"{self.camera!r} is none of {', '.join(CAMERAS)}")
         if self.block < 1 or self.blocks_per_window < 1:
             raise InputError("stream", "block and blocks_per_window must be positive")
 
@@ -92,7 +96,7 @@ class StreamConfig:
 
     def camera_range(self) -> CameraRange:
         """Return the preset that `camera` names."""
-        return CameraRange.good() if self.camera == "good" else CameraRange.mixed()
+        return CAMERAS[self.camera]()
 
 
 @dataclass(frozen=True, eq=False)

@@ -135,6 +135,11 @@ class CameraRange:
         """Return ranges of whatever a microscope may give, faults included: the default."""
         return cls()
 
+    @classmethod
+    def poor(cls) -> CameraRange:
+        """Return ranges of fast scans: coarse chips, much noise, raw frames, dust and shadows."""
+        return cls(noise_to_signal=(0.2, 2.0), coarse=0.6, raw=0.4, shadowed=0.15, dusty=0.4)
+
     def sample(self, rng: np.random.Generator, rows: int = 128, quality: float = 0.0) -> Camera:
         """Draw one camera.
 

@@ -159,6 +159,8 @@ class TrainingConfig:
         Fresh simulated patterns, or validation patterns of a stored set, that the temperature is fitted on.
     model, optimiser, stopping
         The network and how it learns.
+    start
+        Model whose weights the run starts from: the name of one that ships, or a folder. Random weights if empty.
     phases
         Of a streamed run.
     masters, stream
@@ -178,6 +180,7 @@ class TrainingConfig:
     model: ModelConfig = field(default_factory=ModelConfig)
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
     stopping: StoppingConfig = field(default_factory=StoppingConfig)
+    start: str = ""
     phases: tuple[Phase, ...] = ()
     masters: MastersConfig | None = None
     stream: StreamConfig | None = None

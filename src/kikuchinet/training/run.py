@@ -20,7 +20,7 @@ from lightning.pytorch.loggers import CSVLogger
 from kikuchinet._files import atomic_path
 from kikuchinet.datasets import MasterSet, PatternStream, prepare
 from kikuchinet.errors import InputError
-from kikuchinet.models import ModelCard
+from kikuchinet.models import ModelCard, load_model
 from kikuchinet.training.callbacks import Checkpoints, ProgressInImages, RunningMean
 from kikuchinet.training.config import TrainingConfig, read_config
 from kikuchinet.training.data import StreamBatches
@@ -130,6 +130,7 @@ def train_stream(
     stream = PatternStream(masters, classes, config.stream, size=size, labels=config.labels)
     with controlled(config):
         module = SpaceGroupModule(config)
+        start_from(module, config)
         batches = StreamBatches(
             stream,
             batch_size=config.optimiser.batch_size,
@@ -161,6 +162,24 @@ def train_stream(
         hours=hours,
     )
     return TrainingResult(out, True, module.images_seen, hours, card)
+
+
+def start_from(module: SpaceGroupModule, config: TrainingConfig) -> None:
+    """Put the weights of the model that `config.start` names, if any, into the network.
+
+    Raises
+    ------
+    kikuchinet.errors.InputError
+        There is no such model, or it has other classes or another architecture.
+    """
+    if not config.start:
+        return
+    model = load_model(config.start, device="cpu")
+    if model.classes != config.model.classes or model.card.architecture != config.model.architecture:
+        raise InputError(
+            config.start, "has other classes or another architecture than the run that starts from it"
+        )
+    module.network.load_state_dict(model.network.state_dict())
 
 
 def describe_materials(masters: MasterSet) -> dict[str, dict[str, int]]:
