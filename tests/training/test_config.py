@@ -25,14 +25,31 @@ def test_the_papers_settings():
     assert config.model.size == (246, 299)
 
 
-def test_the_shipped_models_settings():
-    config = read_config(CONFIGS / "xception-m3m-6.toml")
+@pytest.mark.parametrize("name", ["xception-m3m-6-start", "xception-m3m-6"])
+def test_the_shipped_models_settings(name):
+    config = read_config(CONFIGS / f"{name}.toml")
+    assert config.name == name
     assert config.masters is not None
     assert set(config.masters.materials) == {name for names in PAPER_MATERIALS.values() for name in names}
     assert config.model.classes == tuple(PAPER_MATERIALS)
+    assert config.size_at(config.total_images - 1) == config.model.size == (128, 128)
+
+
+def test_both_runs_of_the_shipped_model_share_their_physics():
+    first, second = (
+        read_config(CONFIGS / f"{name}.toml") for name in ("xception-m3m-6-start", "xception-m3m-6")
+    )
+    assert first.masters == second.masters
+    assert second.start == f"runs/{first.name}/model"
+    assert first.stream is not None
+    assert second.stream is not None
+    assert first.stream.seed != second.stream.seed
+
+
+def test_resolution_follows_the_phases():
+    config = read_config(CONFIGS / "xception-m3m-6-start.toml")
     assert config.size_at(0) == config.phases[0].size
     assert config.size_at(config.phases[0].images) == config.phases[1].size
-    assert config.size_at(config.total_images - 1) == config.model.size == (128, 128)
 
 
 def test_a_configuration_survives_json():

@@ -22,6 +22,7 @@ class CameraPreset(StrEnum):
 
     GOOD = "good"
     MIXED = "mixed"
+    POOR = "poor"
 
 
 def generate(

@@ -15,8 +15,8 @@ from kikuchinet.datasets.geometry import GeometryRange
 from kikuchinet.datasets.manifest import Manifest
 from kikuchinet.datasets.masters import MasterSet
 from kikuchinet.datasets.recording import record
+from kikuchinet.datasets.stream import CAMERAS
 from kikuchinet.errors import InputError
-from kikuchinet.microscope import CameraRange
 
 _BLOCK = 32
 SAMPLE_TILT_DEG = 70.0
@@ -49,7 +49,7 @@ def generate(
     shape
         Rows and columns of the screen.
     camera
-        ``good`` or ``mixed``: which of `CameraRange`'s presets the cameras are drawn from.
+        ``good``, ``mixed`` or ``poor``: which of `CameraRange`'s presets the cameras are drawn from.
     quality
         Range, drawn from uniformly for every 32 patterns: 0 for the camera's full range, 1 for its best.
     geometry
@@ -75,8 +75,8 @@ def generate(
 
     if count < 1:
         raise InputError("count", f"{count} is not positive")
-    if camera not in {"good", "mixed"}:
-        raise InputError("camera", f"{camera!r} is neither good nor mixed")
+    if camera not in CAMERAS:
+        raise InputError("camera", f"{camera!r} is none of {', '.join(CAMERAS)}")
     if not 0.0 <= quality[0] <= quality[1] <= 1.0:
         raise InputError("quality", "must be a range in rising order between 0 and 1")
     tilts = (detector_tilt_deg, detector_tilt_deg)
@@ -86,7 +86,7 @@ def generate(
         detector_tilt_deg=tilts,
         azimuthal_deg=(0.0, 0.0),
     )
-    cameras = CameraRange.good() if camera == "good" else CameraRange.mixed()
+    cameras = CAMERAS[camera]()
     jobs = _jobs(masters, count)
     out = Path(out)
     rows = []

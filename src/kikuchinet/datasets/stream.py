@@ -24,7 +24,6 @@ from kikuchinet.errors import InputError
 from kikuchinet.microscope import CameraRange
 from kikuchinet.patterns import preprocess
 
-
 CAMERAS = {"good": CameraRange.good, "mixed": CameraRange.mixed, "poor": CameraRange.poor}
 """Presets of cameras by name."""
 
