@@ -79,7 +79,7 @@ def main() -> None:
             bars.spines[side].set_visible(False)
         axes[row, 0].set_ylabel(f"pattern {SHOWN[row]}")
     for axis, title in zip(axes[0], titles, strict=True):
-        axis.set_title(title, fontsize=11)
+        axis.set_title(title, fontsize=9)
     options.out.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(options.out, dpi=110)
     print(options.out)
