@@ -1,4 +1,3 @@
-# ruff: noqa: INP001  a script, not a package
 """Patterns a second: projection beside kikuchipy's, and the chain that training runs (one thread).
 
 Run ``python benchmarks/projection.py [SIDE]``. Every figure is the best of three on this machine, as it is.
