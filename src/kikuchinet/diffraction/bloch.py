@@ -276,6 +276,7 @@ def exact_intensities(
     selection: BeamSelection,
     weights: NDArray[np.float64],
     step_nm: float,
+    strengths: NDArray[np.float64] | None = None,
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Backscattered intensity that leaves along each direction.
 
@@ -292,6 +293,8 @@ def exact_intensities(
         Weight of each depth ``k · step_nm``, k = 0, 1, ...
     step_nm
         Depth step.
+    strengths
+        What :func:`reflection_strengths` gives, where the caller has it already.
 
     Returns
     -------
@@ -309,7 +312,7 @@ def exact_intensities(
         potential.g,
         potential.u,
         potential.s,
-        reflection_strengths(potential, selection),
+        reflection_strengths(potential, selection) if strengths is None else strengths,
         potential.extent,
         potential.wavelength_nm,
         selection.numbers,

@@ -10,7 +10,13 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from kikuchinet.crystal import Crystal
-from kikuchinet.diffraction.bloch import BeamSelection, count_beams, count_union, exact_intensities
+from kikuchinet.diffraction.bloch import (
+    BeamSelection,
+    count_beams,
+    count_union,
+    exact_intensities,
+    reflection_strengths,
+)
 from kikuchinet.diffraction.folding import fold
 from kikuchinet.diffraction.lambert import lambert_grid
 from kikuchinet.diffraction.master_pattern import MasterPattern
@@ -252,6 +258,7 @@ def _solve(
     """Choose the cheaper solver and run it in parts, so that progress can be seen."""
     largest_s = selection.strong * potential.wavelength_nm * abs(potential.u_0)
     substeps = max(1, int(np.ceil(2.0 * np.pi * largest_s * step_nm / phase_per_step)))
+    strengths = reflection_strengths(potential, selection)
     order = np.argsort(labels, kind="stable")
     result = np.empty(len(directions))
     # Parts are cut between tiles, where the label changes.
@@ -269,10 +276,19 @@ def _solve(
         chosen = order[edges[part[0]] : edges[part[-1] + 1]]
         if tiled:
             values, _ = tiled_intensities(
-                potential, directions[chosen], labels[chosen], selection, weights, step_nm, substeps
+                potential,
+                directions[chosen],
+                labels[chosen],
+                selection,
+                weights,
+                step_nm,
+                substeps,
+                strengths,
             )
         else:
-            values, _ = exact_intensities(potential, directions[chosen], selection, weights, step_nm)
+            values, _ = exact_intensities(
+                potential, directions[chosen], selection, weights, step_nm, strengths
+            )
         result[chosen] = values
         progress(edges[part[-1] + 1] / len(order))
     return result, mean_beams, "tiled" if tiled else "exact"

@@ -195,6 +195,7 @@ def tiled_intensities(
     weights: NDArray[np.float64],
     step_nm: float,
     substeps: int = 2,
+    strengths: NDArray[np.float64] | None = None,
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Backscattered intensity along each direction, tile by tile.
 
@@ -214,6 +215,8 @@ def tiled_intensities(
         Depth step of `weights`.
     substeps
         Splitting steps per depth step.
+    strengths
+        What `reflection_strengths` gives, where the caller has it already.
 
     Returns
     -------
@@ -237,7 +240,7 @@ def tiled_intensities(
         potential.g,
         potential.u,
         potential.s,
-        reflection_strengths(potential, selection),
+        reflection_strengths(potential, selection) if strengths is None else strengths,
         potential.extent,
         potential.wavelength_nm,
         selection.numbers,
