@@ -337,20 +337,26 @@ def _count(directions, g, u_abs, u0_abs, wavelength, selection):
 
 
 def count_beams(
-    potential: CrystalPotential, directions: NDArray[np.float64], selection: BeamSelection
+    potential: CrystalPotential,
+    directions: NDArray[np.float64],
+    selection: BeamSelection,
+    strengths: NDArray[np.float64] | None = None,
 ) -> NDArray[np.int64]:
     """Number of strong beams along each direction, (n,) int, without solving anything."""
-    counts: NDArray[np.int64] = _count(*_counting_arguments(potential, directions, selection))
+    counts: NDArray[np.int64] = _count(*_counting_arguments(potential, directions, selection, strengths))
     return counts
 
 
 def _counting_arguments(
-    potential: CrystalPotential, directions: NDArray[np.float64], selection: BeamSelection
+    potential: CrystalPotential,
+    directions: NDArray[np.float64],
+    selection: BeamSelection,
+    strengths: NDArray[np.float64] | None = None,
 ) -> tuple[object, ...]:
     return (
         np.ascontiguousarray(directions, dtype=np.float64),
         potential.g,
-        reflection_strengths(potential, selection),
+        reflection_strengths(potential, selection) if strengths is None else strengths,
         abs(potential.u_0),
         potential.wavelength_nm,
         selection.numbers,
@@ -370,7 +376,10 @@ def _count_union(directions, g, u_abs, u0_abs, wavelength, selection):
 
 
 def count_union(
-    potential: CrystalPotential, directions: NDArray[np.float64], selection: BeamSelection
+    potential: CrystalPotential,
+    directions: NDArray[np.float64],
+    selection: BeamSelection,
+    strengths: NDArray[np.float64] | None = None,
 ) -> int:
     """Number of strong beams that any of the directions (n, 3) has."""
-    return int(_count_union(*_counting_arguments(potential, directions, selection)))
+    return int(_count_union(*_counting_arguments(potential, directions, selection, strengths)))

@@ -264,12 +264,12 @@ def _solve(
     # Parts are cut between tiles, where the label changes.
     edges = np.concatenate([[0], np.flatnonzero(np.diff(labels[order])) + 1, [len(order)]])
     sample = directions[:: max(1, len(directions) // 200)]
-    mean_beams = float(count_beams(potential, sample, selection).mean())
+    mean_beams = float(count_beams(potential, sample, selection, strengths).mean())
     tiled = False
     if selection.weak <= selection.strong:
         chosen_tiles = np.linspace(0, len(edges) - 2, min(6, len(edges) - 1)).astype(int)
         tiles = [directions[order[edges[i] : edges[i + 1]]] for i in chosen_tiles]
-        unions = [(len(tile), count_union(potential, tile, selection)) for tile in tiles]
+        unions = [(len(tile), count_union(potential, tile, selection, strengths)) for tile in tiles]
         tiled = _tiled_is_cheaper(mean_beams, unions, len(weights), substeps)
     parts = np.array_split(np.arange(len(edges) - 1), min(20, len(edges) - 1))
     for part in parts:
