@@ -1,0 +1,300 @@
+"""The torch solvers against a float64 eigen-solution and the compiled solvers, on every device that the machine has."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from scipy import linalg
+from scipy.spatial.transform import Rotation
+
+from kikuchinet._torch import full_float32
+from kikuchinet.crystal import crystals
+from kikuchinet.diffraction.bloch import BeamSelection, exact_intensities
+from kikuchinet.diffraction.potential import CrystalPotential, crystal_potential
+from kikuchinet.diffraction.tiles import tiled_intensities
+from kikuchinet.diffraction.torch_beams import DeviceTables, plan_batches, survey
+from kikuchinet.diffraction.torch_solver import (
+    _Depths,
+    _exact_batch,
+    _exponential,
+    _tile_batch,
+    torch_intensities,
+)
+from kikuchinet.errors import InputError
+
+CRYSTALS = ["Ni", "W", "GaAs", "Mg", "Mo3Si", "kyanite"]
+"""Light and heavy, without a centre of inversion, hexagonal, many beams, triclinic."""
+SELECTION = BeamSelection(strong=3.0, weak=3.0, cutoff=40.0)
+WEAK = BeamSelection(strong=2.5, weak=7.0, cutoff=40.0)
+WEAK_MODULI = BeamSelection(strong=2.5, weak=7.0, cutoff=40.0, modulus_diagonal=True)
+DEPTHS = np.exp(-np.arange(21) * 0.5 / 3.0)
+COUNTS = (9, 12, 5)
+
+
+@pytest.fixture(params=["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+def device(request: pytest.FixtureRequest) -> Iterator[str]:
+    if request.param == "cuda" and not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    # On matrices as small as these several threads would wait for each other most of the time.
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield request.param
+    torch.set_num_threads(threads)
+
+
+def _directions() -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Three tiles of different size, about two degrees wide, in mixed order, and their labels."""
+    rng = np.random.default_rng(3)
+    centres = Rotation.random(len(COUNTS), random_state=rng).as_matrix()[:, 0]
+    tiles = rng.permutation(np.repeat([7, -2, 40], COUNTS))
+    cloud = centres[np.searchsorted([-2, 7, 40], tiles)] + rng.normal(scale=0.015, size=(len(tiles), 3))
+    return cloud / np.linalg.norm(cloud, axis=1, keepdims=True), tiles
+
+
+def _bethe_solution(
+    potential: CrystalPotential, directions: NDArray[np.float64], selection: BeamSelection
+) -> NDArray[np.float64]:
+    """Eigen-solution in float64 with Bethe's second-order potentials (Humphreys 1979, section 2.6), beam by beam."""
+    k = 1.0 / potential.wavelength_nm
+    result = []
+    for direction in directions:
+        total = -k * direction + potential.g
+        s = (k**2 - np.sum(total**2, axis=1)) / (2.0 * np.abs(total @ direction))
+        u_g = np.abs(potential.at(potential.u, potential.hkl))
+        limit = np.where(u_g > 1e-4, selection.cutoff * u_g / k, selection.forbidden_s_per_nm)
+        ratio = np.abs(s) * k / abs(potential.u_0)
+        strong = (np.abs(s) <= limit) & (ratio <= selection.strong)
+        strong[0] = True
+        weak = (np.abs(s) <= limit) & (ratio <= selection.weak) & ~strong
+        beams = potential.hkl[strong]
+        difference = beams[:, None, :] - beams[None, :, :]
+        matrix = potential.at(potential.u, difference)
+        for w in np.flatnonzero(weak):
+            into = potential.at(potential.u, beams - potential.hkl[w])
+            out = potential.at(potential.u, potential.hkl[w] - beams)
+            change = np.outer(into, out)
+            if selection.modulus_diagonal:
+                np.fill_diagonal(change, np.abs(into) ** 2)
+            matrix -= change / (2.0 * k * s[w])
+        matrix[np.diag_indices(len(beams))] += 2.0 * k * s[strong] - potential.u_0.real
+        values, vectors = linalg.eig(matrix)
+        excitation = linalg.solve(vectors, np.eye(len(beams))[:, 0])
+        depths = np.arange(len(DEPTHS)) * 0.5
+        waves = vectors @ (excitation[:, None] * np.exp(1j * np.pi / k * values[:, None] * depths))
+        overlap = potential.at(potential.s, -difference)
+        result.append(DEPTHS @ np.einsum("gz,gh,hz->z", waves.conj(), overlap, waves).real)
+    return np.array(result)
+
+
+@pytest.mark.parametrize("name", CRYSTALS)
+def test_exact_agrees_with_an_eigen_solution_and_with_the_compiled_solver(
+    name: str, device: str, eigen_solution: Callable[..., np.ndarray]
+) -> None:
+    potential = crystal_potential(crystals[name], 20.0, 0.07)
+    directions, tiles = _directions()
+    reference = eigen_solution(potential, directions, SELECTION, DEPTHS, 0.5)
+    compiled, compiled_beams = exact_intensities(potential, directions, SELECTION, DEPTHS, 0.5)
+    values, beams = torch_intensities(
+        potential, directions, tiles, SELECTION, DEPTHS, 0.5, tiled=False, device=device
+    )
+    assert values.dtype == np.float64
+    assert beams.dtype == np.int64
+    np.testing.assert_array_equal(beams, compiled_beams[:, 0])
+    assert np.unique(beams).size > 1, "nothing would be padded"
+    np.testing.assert_allclose(values, reference, rtol=5e-5)
+    np.testing.assert_allclose(values, compiled, rtol=1e-4)
+
+
+@pytest.mark.parametrize("selection", [WEAK, WEAK_MODULI])
+@pytest.mark.parametrize("name", CRYSTALS)
+def test_weak_beams_enter_by_perturbation(name: str, selection: BeamSelection, device: str) -> None:
+    potential = crystal_potential(crystals[name], 20.0, 0.07)
+    directions, tiles = _directions()
+    compiled, beams = exact_intensities(potential, directions, selection, DEPTHS, 0.5)
+    assert beams[:, 1].min() < beams[:, 1].max(), "nothing would be padded"
+    values, _ = torch_intensities(
+        potential, directions, tiles, selection, DEPTHS, 0.5, tiled=False, device=device
+    )
+    np.testing.assert_allclose(values, _bethe_solution(potential, directions, selection), rtol=5e-5)
+    np.testing.assert_allclose(values, compiled, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", CRYSTALS)
+def test_tiled_agrees_with_an_eigen_solution_and_with_the_compiled_solver(
+    name: str, device: str, eigen_solution: Callable[..., np.ndarray]
+) -> None:
+    potential = crystal_potential(crystals[name], 20.0, 0.07)
+    directions, tiles = _directions()
+    reference = eigen_solution(potential, directions, SELECTION, DEPTHS, 0.5)
+    values, beams = torch_intensities(
+        potential, directions, tiles, SELECTION, DEPTHS, 0.5, substeps=8, tiled=True, device=device
+    )
+    assert np.corrcoef(values, reference)[0, 1] > 0.999
+    np.testing.assert_allclose(values, reference, rtol=0.03)
+    compiled, compiled_beams = tiled_intensities(
+        potential, directions, tiles, SELECTION, DEPTHS, 0.5, substeps=8
+    )
+    np.testing.assert_array_equal(beams, compiled_beams)
+    np.testing.assert_allclose(values, compiled, rtol=1e-4)
+
+
+def test_tiles_converge_at_second_order(device: str, eigen_solution: Callable[..., np.ndarray]) -> None:
+    potential = crystal_potential(crystals["Ni"], 20.0, 0.06)
+    directions, tiles = _directions()
+    reference = eigen_solution(potential, directions, SELECTION, DEPTHS, 0.5)
+    errors = []
+    for substeps in (4, 8, 16):
+        values, _ = torch_intensities(
+            potential, directions, tiles, SELECTION, DEPTHS, 0.5, substeps=substeps, tiled=True, device=device
+        )
+        errors.append(np.abs(values - reference).max())
+    assert errors[0] / errors[1] == pytest.approx(4.0, rel=0.25)
+    assert errors[1] / errors[2] == pytest.approx(4.0, rel=0.25)
+
+
+def test_hundreds_of_steps_stay_exact(device: str, eigen_solution: Callable[..., np.ndarray]) -> None:
+    potential = crystal_potential(crystals["Al"], 20.0, 0.06)
+    weights = np.exp(-np.arange(261) * 0.5 / 20.0)
+    directions, tiles = _directions()
+    reference = eigen_solution(potential, directions, SELECTION, weights, 0.5)
+    values, _ = torch_intensities(
+        potential, directions, tiles, SELECTION, weights, 0.5, tiled=False, device=device
+    )
+    np.testing.assert_allclose(values, reference, rtol=1e-4)
+
+
+@pytest.mark.parametrize("tiled", [False, True])
+@pytest.mark.parametrize("weights", [DEPTHS[:1], DEPTHS[:2], DEPTHS[:16], DEPTHS[:17]])
+def test_any_number_of_depths(tiled: bool, weights: NDArray[np.float64], device: str) -> None:
+    potential = crystal_potential(crystals["Ni"], 20.0, 0.08)
+    directions, tiles = _directions()
+    if tiled:
+        expected, _ = tiled_intensities(potential, directions, tiles, SELECTION, weights, 0.5, 3)
+    else:
+        expected, _ = exact_intensities(potential, directions, SELECTION, weights, 0.5)
+    values, _ = torch_intensities(
+        potential, directions, tiles, SELECTION, weights, 0.5, substeps=3, tiled=tiled, device=device
+    )
+    np.testing.assert_allclose(values, expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize("tiled", [False, True])
+def test_memory_changes_no_answer(tiled: bool, device: str) -> None:
+    """One direction or tile at a time, padded to its own size, or all at once, padded to the largest."""
+    potential = crystal_potential(crystals["Mo3Si"], 20.0, 0.07)
+    directions, tiles = _directions()
+    selection = SELECTION if tiled else WEAK
+    results, calls = [], []
+    for memory in (1, 2 * 2**30):
+        fractions: list[float] = []
+        results.append(
+            torch_intensities(
+                potential,
+                directions,
+                tiles,
+                selection,
+                DEPTHS,
+                0.5,
+                substeps=4,
+                tiled=tiled,
+                device=device,
+                memory_bytes=memory,
+                progress=fractions.append,
+            )
+        )
+        assert fractions == sorted(fractions)
+        assert fractions[-1] == 1.0
+        calls.append(len(fractions))
+    assert calls == [len(COUNTS) if tiled else sum(COUNTS), 1]
+    np.testing.assert_allclose(results[0][0], results[1][0], rtol=2e-5)
+    np.testing.assert_array_equal(results[0][1], results[1][1])
+
+
+@pytest.mark.parametrize("selection", [SELECTION, WEAK])
+def test_padding_changes_no_answer(selection: BeamSelection, device: str) -> None:
+    potential = crystal_potential(crystals["GaAs"], 20.0, 0.07)
+    directions = torch.as_tensor(_directions()[0], device=device)
+    tables = DeviceTables.on(torch.device(device), potential, selection, None)
+    depths = _Depths(DEPTHS, 0.5, 4)
+    found = survey(tables, directions, torch.arange(len(directions), device=device) // 6, 10**6)
+    strong, weak = int(found.strong.max()), int(found.weak.max())
+    exact = [_exact_batch(tables, directions, strong + more, weak + 3 * more, depths) for more in (0, 1, 29)]
+    assert found.unions is not None
+    union = int(found.unions.sum(dim=1).max())
+    grouped = directions[: 6 * (len(directions) // 6)].reshape(-1, 6, 3)
+    unions = found.unions[: len(grouped)]
+    tiled = [_tile_batch(tables, grouped, unions, union + more, depths) for more in (0, 1, 29)]
+    wider = torch.cat([grouped, grouped[:, -1:].expand(-1, 5, -1)], dim=1)
+    tiled.append(_tile_batch(tables, wider, unions, union, depths)[:, :6])
+    for results in (exact, tiled):
+        for result in results[1:]:
+            torch.testing.assert_close(result, results[0], rtol=1e-5, atol=0.0)
+
+
+def test_exponential_is_exact(device: str) -> None:
+    rng = np.random.default_rng(5)
+    hermitian = rng.normal(size=(4, 24, 24)) + 1j * rng.normal(size=(4, 24, 24))
+    hermitian = 0.02 * (hermitian + hermitian.conj().transpose(0, 2, 1))
+    hermitian[:, range(24), range(24)] += rng.uniform(-1.0, 1.0, (4, 24)) * [[0.0], [0.3], [3.0], [20.0]]
+    exponent = torch.as_tensor(1j * hermitian).to(torch.complex64)
+    expected = np.stack([linalg.expm(matrix) for matrix in exponent.to(torch.complex128).numpy()])
+    result = _exponential(exponent.to(device)).cpu().numpy()
+    np.testing.assert_allclose(result, expected, atol=5e-6)
+    zero = _exponential(torch.zeros((2, 3, 3), dtype=torch.complex64, device=device)).cpu().numpy()
+    np.testing.assert_array_equal(zero, np.broadcast_to(np.eye(3), (2, 3, 3)))
+
+
+def test_every_problem_is_in_one_batch_that_is_large_enough_and_small_enough() -> None:
+    rng = np.random.default_rng(0)
+    rows, columns = rng.integers(1, 900, 400), rng.choice([1, 40, 144, 144, 144], 400)
+    batches = plan_batches(rows, columns, lambda r, c: 8 * r * (r + c), 2**26)
+    members = np.concatenate([batch.members for batch in batches])
+    np.testing.assert_array_equal(np.sort(members), np.arange(400))
+    padded = 0
+    for batch in batches:
+        assert rows[batch.members].max() <= batch.rows
+        assert columns[batch.members].max() <= batch.columns
+        assert len(batch.members) * 8 * batch.rows * (batch.rows + batch.columns) <= 2**26
+        padded += len(batch.members) * batch.rows**2 * batch.columns
+    assert padded < 1.4 * (rows**2 * columns).sum()
+    assert len(batches) < 80
+
+
+@pytest.mark.parametrize("precision", ["high", "highest"])
+def test_products_are_in_full_float32_and_the_setting_is_put_back(precision: str) -> None:
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision(precision)
+    try:
+        with full_float32():
+            assert torch.get_float32_matmul_precision() == "highest"
+            assert not torch.backends.cuda.matmul.allow_tf32
+        assert torch.get_float32_matmul_precision() == precision
+        assert torch.backends.cuda.matmul.allow_tf32 == (precision == "high")
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+@pytest.mark.parametrize("name", ["cuda:77", "meta", "abacus"])
+def test_a_device_that_is_not_there_is_named(name: str) -> None:
+    potential = crystal_potential(crystals["Ni"], 20.0, 0.1)
+    directions, tiles = _directions()
+    with pytest.raises(InputError, match=name):
+        torch_intensities(potential, directions, tiles, SELECTION, DEPTHS, 0.5, tiled=True, device=name)
+
+
+def test_tiles_refuse_weak_beams() -> None:
+    potential = crystal_potential(crystals["Ni"], 20.0, 0.1)
+    directions, tiles = _directions()
+    with pytest.raises(ValueError, match="Bethe"):
+        torch_intensities(potential, directions, tiles, WEAK, DEPTHS, 0.5, tiled=True, device="cpu")
+
+
+def test_the_simulator_starts_without_torch() -> None:
+    code = "import sys, kikuchinet.diffraction; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
