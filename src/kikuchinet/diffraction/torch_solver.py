@@ -278,7 +278,7 @@ def _solve_tiles(
     for batch in plan_batches(sizes, counts, member_bytes, memory_bytes):
         inside = counts[batch.members, None]
         column = np.arange(batch.columns)
-        # Padding repeats a tile's last direction: another direction could bring beams that the tile does not have.
+        # Padding repeats a tile's last direction; what comes out for it is thrown away.
         chosen = starts[batch.members, None] + np.minimum(column, inside - 1)
         number = torch.as_tensor(batch.members, device=directions.device)
         result = _tile_batch(
