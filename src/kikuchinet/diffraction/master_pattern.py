@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,13 +13,17 @@ from numpy.typing import NDArray
 
 from kikuchinet._files import atomic_path
 from kikuchinet.crystal import Crystal
+from kikuchinet.diffraction.master_contents import Request
+from kikuchinet.diffraction.master_emsoft import write_emsoft
+from kikuchinet.diffraction.master_files import read
+from kikuchinet.diffraction.master_kikuchipy import from_signal, to_signal
 from kikuchinet.errors import InputError
 
 if TYPE_CHECKING:
     from kikuchipy.signals import EBSDMasterPattern
+    from matplotlib.axes import Axes
 
-_PROGRAM = "EMEBSDmaster.f90"
-"""kikuchipy recognises EMsoft's layout by this program name; the true maker is in ``kikuchinet``."""
+    from kikuchinet.diffraction.plotting import Directions, Hemisphere, Projection
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +36,7 @@ class MasterPattern:
         float32 (2h+1, 2h+1), hemispheres z >= 0 and z <= 0 on the square Lambert map, ``[row, column]`` as
         kikuchipy lays them out. The raw intensity, not rescaled.
     energy_kev
-        Energy of the beam, or the mean where several energies were summed.
+        Energy of the beam, or the one of its energies that the pattern is of.
     name
         The phase.
     space_group
@@ -82,155 +85,94 @@ class MasterPattern:
     def save(self, path: str | Path) -> None:
         """Write an HDF5 file in EMsoft's layout, readable by ``kikuchipy.load`` and by :meth:`load`."""
         with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
-            self._write(file)
-
-    def _write(self, file: h5py.File) -> None:
-        n = self.half_width
-        data = file.create_group("EMData/EBSDmaster")
-        options = {"compression": "gzip", "compression_opts": 4, "shuffle": True}
-        data.create_dataset("mLPNH", data=self.upper[None, None], **options)
-        data.create_dataset("mLPSH", data=self.lower[None, None], **options)
-        data.create_dataset("masterSPNH", data=_stereographic(self.upper)[None], **options)
-        data.create_dataset("masterSPSH", data=_stereographic(self.lower)[None], **options)
-        data["EkeVs"] = np.array([self.energy_kev], dtype=np.float32)
-        data["numEbins"] = np.array([1], dtype=np.int32)
-        data["numset"] = np.array([1], dtype=np.int32)
-        data["lastEnergy"] = np.array([1], dtype=np.int32)
-        _write_text(data, "xtalname", self.name)
-        names = file.create_group("NMLparameters/EBSDMasterNameList")
-        names["npx"] = np.array([n], dtype=np.int32)
-        names["dmin"] = np.array([self.settings.get("d_min_nm", 0.0)], dtype=np.float32)
-        _write_text(names, "latgridtype", "Lambert")
-        carlo = file.create_group("NMLparameters/MCCLNameList")
-        carlo["EkeV"] = np.array([self.energy_kev])
-        carlo["Ehistmin"] = np.array([self.energy_kev])
-        carlo["Ebinsize"] = np.array([1.0])
-        carlo["sig"] = np.array([float(self.settings.get("sample_tilt_deg", 70.0))])
-        carlo["omega"] = np.array([0.0])
-        carlo["numsx"] = np.array([n], dtype=np.int32)
-        carlo["multiplier"] = np.array([1], dtype=np.int32)
-        carlo["totnum_el"] = np.array([int(self.settings.get("electrons", 0))], dtype=np.int64)
-        carlo["depthmax"] = np.array([float(self.settings.get("depth_max_nm", 0.0))])
-        carlo["depthstep"] = np.array([float(self.settings.get("depth_step_nm", 0.0))])
-        _write_text(carlo, "MCmode", "CSDA")
-        energies = file.create_group("EMData/MCOpenCL")
-        energies["numEbins"] = np.array([1], dtype=np.int32)
-        header = file.create_group("EMheader/EBSDmaster")
-        _write_text(header, "ProgramName", _PROGRAM)
-        crystal = file.create_group("CrystalData")
-        crystal["SpaceGroupNumber"] = np.array([self.space_group], dtype=np.int32)
-        crystal["SpaceGroupSetting"] = np.array([1], dtype=np.int32)
-        if self.crystal is not None:
-            c = self.crystal
-            crystal["LatticeParameters"] = np.array(
-                [c.a_nm, c.b_nm, c.c_nm, c.alpha_deg, c.beta_deg, c.gamma_deg]
-            )
-            numbers = {site.element: z for site, z in zip(c.sites, _site_numbers(c), strict=True)}
-            crystal["Natomtypes"] = np.array([len(c.sites)], dtype=np.int32)
-            crystal["Atomtypes"] = np.array([numbers[site.element] for site in c.sites], dtype=np.int32)
-            crystal["AtomData"] = np.array(
-                [[*site.position, site.occupancy, site.b_iso_nm2] for site in c.sites], dtype=np.float32
-            ).T
-        ours = file.create_group("kikuchinet")
-        ours.attrs["name"] = self.name
-        ours.attrs["settings"] = json.dumps(dict(self.settings), sort_keys=True)
-        if self.crystal is not None:
-            ours.attrs["crystal_cif"] = self.crystal.to_cif()
-            ours.attrs["crystal_source"] = self.crystal.source
+            write_emsoft(file, self)
 
     @classmethod
-    def load(cls, path: str | Path) -> MasterPattern:
-        """Read a master pattern written by :meth:`save` or by EMsoft.
+    def load(
+        cls,
+        path: str | Path,
+        *,
+        energy_kev: float | None = None,
+        energy_weights: Sequence[float] | None = None,
+        projection: str | None = None,
+        hemisphere: str | None = None,
+        space_group: int | None = None,
+    ) -> MasterPattern:
+        """Read a master pattern of kikuchinet, EMsoft, kikuchipy or ebsdsim, told apart by what is in the file.
 
-        EMsoft's energy bins are summed as they are (its patterns carry their weights), atom sets likewise.
+        EMsoft's HDF5; a kikuchipy ``EBSDMasterPattern`` saved by HyperSpy (``.hspy``; ``.zspy`` where zarr is installed);
+        ebsdsim's ``.npz``. A stereographic projection is resampled to the Lambert square, bilinear. A hemisphere that is
+        not in the file is concluded from the other where the point group allows it.
+
+        Parameters
+        ----------
+        path
+            The file.
+        energy_kev
+            Take the energy nearest to this one. By default all energies are summed as they are: those of EMsoft carry
+            their weights, ebsdsim stores the weighted sum.
+        energy_weights
+            Other weights for that sum, one per energy. Not for ebsdsim's files.
+        projection, hemisphere, space_group
+            ``"lambert"`` or ``"stereographic"``; ``"upper"``, ``"lower"`` or ``"both"``; the number. Only for files of
+            kikuchipy's, which do not save the first two and not always the third.
 
         Raises
         ------
         kikuchinet.errors.InputError
-            The file is missing, damaged, or no master pattern.
+            The file is missing, damaged, no master pattern, or does not say what is needed.
         """
-        path = Path(path)
-        if not path.is_file():
-            raise InputError(path, "no such file")
+        weights = None if energy_weights is None else tuple(float(w) for w in energy_weights)
+        request = Request(energy_kev, weights, projection, hemisphere, space_group)
+        contents = read(Path(path), request)
         try:
-            with h5py.File(path, "r") as file:
-                return cls._read(file, path)
+            return cls(**vars(contents))
         except InputError as error:
             raise InputError(path, error.cause) from error
-        except (OSError, KeyError, ValueError, RuntimeError) as error:
-            raise InputError(
-                path, f"not a master pattern in EMsoft's layout, or damaged ({error})"
-            ) from error
 
     @classmethod
-    def _read(cls, file: h5py.File, path: Path) -> MasterPattern:
-        data = file["EMData/EBSDmaster"]
-        upper = np.asarray(data["mLPNH"], dtype=np.float32)
-        lower = np.asarray(data["mLPSH"], dtype=np.float32)
-        if upper.ndim not in (3, 4):
-            raise InputError(path, f"Lambert patterns have {upper.ndim} dimensions, not 3 or 4")
-        axes = tuple(range(upper.ndim - 2))
-        energies = np.asarray(data["EkeVs"], dtype=float)
-        ours = file.get("kikuchinet")
-        crystal = None
-        name = path.stem
-        settings: dict[str, Any] = {"program": "EMsoft"}
-        if ours is not None:
-            name = str(ours.attrs["name"])
-            settings = json.loads(ours.attrs["settings"])
-            if "crystal_cif" in ours.attrs:
-                crystal = Crystal.from_cif_string(ours.attrs["crystal_cif"], name=name).replace(
-                    source=str(ours.attrs["crystal_source"])
-                )
-        return cls(
-            upper=upper.sum(axis=axes),
-            lower=lower.sum(axis=axes),
-            energy_kev=float(energies.max()),
-            name=name,
-            space_group=int(np.asarray(file["CrystalData/SpaceGroupNumber"]).ravel()[0]),
-            crystal=crystal,
-            settings=settings,
-        )
+    def from_kikuchipy(
+        cls,
+        signal: EBSDMasterPattern,
+        *,
+        energy_kev: float | None = None,
+        energy_weights: Sequence[float] | None = None,
+    ) -> MasterPattern:
+        """Take over kikuchipy's ``EBSDMasterPattern``; the inverse of :meth:`to_kikuchipy`.
+
+        Parameters
+        ----------
+        signal
+            Its ``projection``, ``hemisphere`` and ``phase`` say what it holds.
+        energy_kev, energy_weights
+            As for :meth:`load`.
+
+        Raises
+        ------
+        kikuchinet.errors.InputError
+            The signal does not say what is needed.
+        """
+        weights = None if energy_weights is None else tuple(float(w) for w in energy_weights)
+        return cls(**vars(from_signal(signal, "kikuchipy's master pattern", Request(energy_kev, weights))))
 
     def to_kikuchipy(self) -> EBSDMasterPattern:
-        """Return the pattern as kikuchipy's ``EBSDMasterPattern``, both hemispheres, Lambert projection."""
-        from kikuchipy.signals import EBSDMasterPattern
-        from orix.crystal_map import Phase
+        """Return the pattern as kikuchipy's ``EBSDMasterPattern``, both hemispheres, Lambert projection.
 
-        signal = EBSDMasterPattern(
-            np.stack([self.upper, self.lower]),
-            projection="lambert",
-            hemisphere="both",
-            phase=Phase(name=self.name, space_group=self.space_group),
-        )
-        names = ("hemisphere", "height", "width")
-        for axis, name in zip(signal.axes_manager._axes, names, strict=True):
-            axis.name = name
-        return signal
+        What kikuchipy has no place for goes into the signal's metadata, so that :meth:`load` finds all of it in a file
+        that the signal was saved to.
+        """
+        return to_signal(self)
 
+    def plot(
+        self,
+        projection: Projection = "lambert",
+        hemisphere: Hemisphere | None = None,
+        ax: Axes | None = None,
+        directions: Directions | None = None,
+        percentiles: tuple[float, float] = (0.5, 99.5),
+        view: Sequence[float] = (1.0, 2.0, 3.0),
+    ) -> Axes:
+        """Draw the pattern; see :func:`kikuchinet.diffraction.plotting.plot_master`."""
+        from kikuchinet.diffraction.plotting import plot_master
 
-def _site_numbers(crystal: Crystal) -> list[int]:
-    atoms = crystal.atoms()
-    return [int(atoms.z[np.argmax(atoms.site_index == i)]) for i in range(len(crystal.sites))]
-
-
-def _write_text(group: h5py.Group, name: str, text: str) -> None:
-    group[name] = np.array([text.encode()])
-
-
-def _stereographic(lambert: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Stereographic projection of a hemisphere, zero outside the unit circle (EMsoft's masterSP arrays)."""
-    from scipy.ndimage import map_coordinates
-
-    from kikuchinet.diffraction.lambert import direction_to_square
-
-    n = lambert.shape[0] // 2
-    steps = np.arange(-n, n + 1) / n
-    y, x = np.meshgrid(steps, steps, indexing="ij")
-    r2 = x**2 + y**2
-    inside = r2 <= 1.0
-    directions = np.stack([2.0 * x, 2.0 * y, 1.0 - r2], axis=-1)[inside] / (1.0 + r2[inside])[:, None]
-    square = direction_to_square(directions) * n + n
-    image = np.zeros_like(lambert)
-    image[inside] = map_coordinates(lambert, [square[:, 1], square[:, 0]], order=1, mode="nearest")
-    return image
+        return plot_master(self, projection, hemisphere, ax, directions, percentiles, view)
