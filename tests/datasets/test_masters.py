@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
+
 import numpy as np
 import pytest
 
 from kikuchinet.crystal import crystals
 from kikuchinet.datasets import MastersConfig, MasterSet, plan, prepare
+from kikuchinet.diffraction import ElectronTransport, job, simulate
+from kikuchinet.diffraction import cache as cache_module
+from kikuchinet.diffraction.cache import MasterCache
+from kikuchinet.diffraction.job import SimulationJob
 from kikuchinet.errors import InputError
 
 CONFIG = MastersConfig(materials=("Al", "FeNi3"), half_width=6, preset="fast", variants=2)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_monte_carlo_run():
+    """Share one among all simulations here: it takes most of the time of a small one."""
+    transport = ElectronTransport.simulate(crystals["Al"], energies=1, electrons=20_000)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(job, "simulate", partial(simulate, transport=transport))
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -54,16 +70,51 @@ def test_keys_follow_the_physics():
     assert spec.key() != other.key()
 
 
-def test_cache_is_used_and_survives_a_lost_file(cache):
+def test_a_key_is_that_of_the_simulation_alone():
+    spec = plan(CONFIG)[0]
+    assert replace(spec, variant=7).key() == spec.key()
+    same = SimulationJob(crystals["Al"], energy_kev=20.0, half_width=6, preset="fast", seed=spec.seed)
+    assert same.key == spec.key()
+
+
+def test_cache_is_used_and_survives_lost_and_damaged_files(cache):
     first = prepare(CONFIG, cache, progress=False)
     assert len(first) == 4
+    contents = {entry.path: entry.path.read_bytes() for entry in first}
     stamps = {entry.path: entry.path.stat().st_mtime_ns for entry in first}
-    lost = first[2].path
+    lost, damaged = first[2].path, first[1].path
     lost.unlink()
+    damaged.write_bytes(contents[damaged][:-1])
     again = prepare(CONFIG, cache, progress=False)
     assert list(again) == list(first)
-    changed = [path for path, stamp in stamps.items() if path.stat().st_mtime_ns != stamp]
-    assert changed == [lost]
+    changed = {path for path, stamp in stamps.items() if path.stat().st_mtime_ns != stamp}
+    assert changed == {lost, damaged}
+    assert {path: path.read_bytes() for path in contents} == contents
+
+
+def test_patterns_of_an_older_revision_are_not_used(cache, monkeypatch):
+    monkeypatch.setattr(cache_module, "PHYSICS_REVISION", cache_module.PHYSICS_REVISION + 1)
+    store = MasterCache(cache)
+    assert [store.find(spec.key()) for spec in plan(CONFIG)] == [None] * 4
+    monkeypatch.undo()
+    assert None not in [store.find(spec.key()) for spec in plan(CONFIG)]
+
+
+def test_a_material_that_cannot_be_simulated_is_named_and_the_others_are_kept(tmp_path, monkeypatch):
+    works = job.simulate
+
+    def picky(crystal, **settings):
+        if crystal.name == "Al":
+            raise InputError("Al", "is not to my taste")
+        return works(crystal, **settings)
+
+    monkeypatch.setattr(job, "simulate", picky)
+    config = replace(CONFIG, variants=1)
+    with pytest.raises(InputError, match="Al: is not to my taste"):
+        prepare(config, tmp_path, progress=False)
+    al, feni3 = (MasterCache(tmp_path).find(spec.key()) for spec in plan(config))
+    assert al is None
+    assert feni3 is not None
 
 
 def test_labels_are_literal_and_visible(cache):

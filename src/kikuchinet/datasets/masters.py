@@ -8,10 +8,10 @@ contrast say nothing about the class.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import overload
 
@@ -20,15 +20,16 @@ from numpy.typing import NDArray
 
 from kikuchinet.crystal import Crystal, crystals
 from kikuchinet.datasets.labels import visible_or_literal
-from kikuchinet.diffraction import MasterPattern, simulate
+from kikuchinet.diffraction import MasterPattern
+from kikuchinet.diffraction.cache import MasterCache
+from kikuchinet.diffraction.campaign import simulate_many
+from kikuchinet.diffraction.campaign_bar import campaign_bar
+from kikuchinet.diffraction.job import SimulationJob
 from kikuchinet.errors import InputError
 from kikuchinet.microscope.projection import interleave
 
 Hemispheres = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
 """Upper (2h+1, 2h+1), lower (2h+1, 2h+1), and both as `kikuchinet.microscope.projection.interleave` lays them out."""
-
-PHYSICS_REVISION = 1
-"""Part of every cache key. Raise it when the simulator's answers change, so that no stale pattern is used."""
 
 
 @dataclass(frozen=True)
@@ -116,35 +117,22 @@ class MasterSpec:
             ),
         )
 
-    def key(self) -> str:
-        """Return a digest of all that the master pattern depends on."""
-        crystal = self.crystal()
-        content = asdict(self) | {
-            "cell_nm": [crystal.a_nm, crystal.b_nm, crystal.c_nm],
-            "angles_deg": [crystal.alpha_deg, crystal.beta_deg, crystal.gamma_deg],
-            "space_group": [crystal.space_group, crystal.setting],
-            "sites": [
-                [site.element, *site.position, site.occupancy, site.b_iso_nm2] for site in crystal.sites
-            ],
-            "revision": PHYSICS_REVISION,
-        }
-        # The number of the variant is a name, not physics.
-        del content["variant"]
-        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:24]
-
-    def path(self, cache: str | Path) -> Path:
-        """Return where the master pattern lies in a cache folder."""
-        return Path(cache) / "masters" / f"{self.material}-{self.key()}.h5"
-
-    def simulate(self) -> MasterPattern:
-        """Simulate the master pattern."""
-        return simulate(
+    def job(self) -> SimulationJob:
+        """Return the simulation that makes the master pattern."""
+        return SimulationJob(
             self.crystal(),
             energy_kev=self.energy_kev,
             half_width=self.half_width,
             preset=self.preset,
             seed=self.seed,
         )
+
+    def key(self) -> str:
+        """Return a digest of all that the master pattern depends on.
+
+        The names of material, variant and preset are no physics; what they stand for is.
+        """
+        return self.job().key
 
 
 def plan(config: MastersConfig) -> list[MasterSpec]:
@@ -296,11 +284,18 @@ class MasterSet(Sequence[MasterEntry]):
         return cls(entries)
 
 
-def prepare(config: MastersConfig, cache_dir: str | Path = "cache", *, progress: bool = True) -> MasterSet:
+def prepare(
+    config: MastersConfig,
+    cache_dir: str | Path = "cache",
+    *,
+    progress: bool = True,
+    scheduler: str | None = None,
+    workers: int | None = None,
+) -> MasterSet:
     """Simulate every master pattern of a configuration that the cache does not hold yet.
 
     A file appears in the cache only when it is whole, so the work can be killed at any moment and goes on where
-    it was.
+    it was. A damaged file is made anew.
 
     Parameters
     ----------
@@ -310,6 +305,8 @@ def prepare(config: MastersConfig, cache_dir: str | Path = "cache", *, progress:
         The cache folder; its files are named after what they hold.
     progress
         Show a progress bar.
+    scheduler, workers
+        Who does the work; see :func:`kikuchinet.diffraction.campaign.simulate_many`.
 
     Returns
     -------
@@ -319,35 +316,35 @@ def prepare(config: MastersConfig, cache_dir: str | Path = "cache", *, progress:
     Raises
     ------
     kikuchinet.errors.InputError
-        A material is not in the library.
+        A material is not in the library, or cannot be simulated. The others are in the cache then.
     """
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
     specs = plan(config)
-    missing = [spec for spec in specs if not spec.path(cache_dir).is_file()]
-    if missing:
-        columns = (
-            TextColumn("[progress.description]{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-        )
-        with Progress(*columns, disable=not progress) as bar:
-            task = bar.add_task("master patterns", total=len(specs), completed=len(specs) - len(missing))
-            for spec in missing:
-                bar.update(task, description=f"master patterns: {spec.material}")
-                spec.simulate().save(spec.path(cache_dir))
-                bar.advance(task)
+    cache = MasterCache(cache_dir)
+    jobs = [spec.job() for spec in specs]
+    paths = {job.key: cache.find(job.key) for job in jobs}
+    missing = [job for job in jobs if paths[job.key] is None]
+    errors: list[Exception] = []
+    with (
+        campaign_bar("master patterns", shown=progress and bool(missing)) as watch,
+        closing(simulate_many(missing, cache, scheduler=scheduler, workers=workers, watch=watch)) as run,
+    ):
+        for finished in run:
+            paths[finished.job.key] = finished.path
+            if finished.error is not None:
+                errors.append(finished.error)
+    if errors:
+        raise errors[0]
     visible = {name: visible_or_literal(crystals[name], "visible") for name in config.materials}
     return MasterSet(
         [
             MasterEntry(
-                path=Path(os.path.relpath(spec.path(cache_dir))),
+                path=Path(os.path.relpath(path)),
                 material=spec.material,
                 space_group=crystals[spec.material].space_group,
                 visible_group=visible[spec.material],
                 energy_kev=spec.energy_kev,
             )
-            for spec in specs
+            for spec, job in zip(specs, jobs, strict=True)
+            if (path := paths[job.key]) is not None
         ]
     )
