@@ -234,12 +234,12 @@ def test_displacements() -> None:
     )
     assert anisotropic.sites[0].b_iso_nm2 == pytest.approx(EIGHT_PI_SQUARED * 0.02 / 100)
     assumed = Crystal.from_cif_string(cif(symbol="F d -3 m:2"))
-    assert assumed.sites[0].b_iso_nm2 == 0.005
-    assert "B = 0.005 nm² assumed for all sites" in assumed.note
+    assert assumed.sites[0].b_iso_nm2 == pytest.approx(0.00484, abs=1e-5)
+    assert "B of elemental crystals at 293 K assumed for all sites" in assumed.note
     zero = Crystal.from_cif_string(
         cif(symbol="F d -3 m:2", columns=columns, atoms="Si1 0.125 0.125 0.125 0.0")
     )
-    assert zero.sites[0].b_iso_nm2 == 0.005
+    assert zero.sites[0].b_iso_nm2 == assumed.sites[0].b_iso_nm2
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import gemmi
 import numpy as np
 import pytest
 
-from kikuchinet.crystal import Crystal, crystals
+from kikuchinet.crystal import Crystal, Site, crystals
+from kikuchinet.diffraction.electrons import relativistic_factor
 from kikuchinet.diffraction.potential import crystal_potential, reflections, structure_factors
 
 
@@ -28,8 +32,6 @@ def test_extinctions_are_those_of_the_space_group(name: str) -> None:
 
 
 def _is_absent(crystal: Crystal, hkl: np.ndarray) -> bool:
-    import gemmi
-
     group = gemmi.find_spacegroup_by_name(crystal.setting)
     return bool(group.operations().is_systematically_absent([int(i) for i in hkl]))
 
@@ -53,3 +55,36 @@ def test_reflections_reach_the_sphere_and_no_further() -> None:
     assert (np.diff(length) >= -1e-8).all()
     # The number of lattice points in a sphere is its volume times the cell's, up to the surface.
     assert len(hkl) == pytest.approx(4.0 / 3.0 * np.pi * 1000.0 * crystal.volume_nm3, rel=0.05)
+
+
+def _fcc(*sites: Site) -> Crystal:
+    return Crystal("x", 0.385, 0.385, 0.385, 90.0, 90.0, 90.0, 225, "", sites)
+
+
+def test_a_mixed_site_scatters_as_the_weighted_mean() -> None:
+    """Disordered Cu-Au: 0.3 of copper's potential and scattering weights and 0.7 of gold's, each with its own B."""
+    origin = (0.0, 0.0, 0.0)
+    copper, gold = Site("Cu", origin, 1.0, 0.0055), Site("Au", origin, 1.0, 0.0062)
+    mixed = crystal_potential(_fcc(replace(copper, occupancy=0.3), replace(gold, occupancy=0.7)), 20.0, 0.08)
+    pure = [crystal_potential(_fcc(site), 20.0, 0.08) for site in (copper, gold)]
+    np.testing.assert_array_equal(mixed.hkl, pure[0].hkl)
+    for table in ("u", "s"):
+        expected = 0.3 * getattr(pure[0], table) + 0.7 * getattr(pure[1], table)
+        np.testing.assert_allclose(getattr(mixed, table), expected, atol=1e-12 * np.abs(expected).max())
+
+
+def test_each_site_has_its_own_debye_waller_factor() -> None:
+    """MgO along [100]: even orders add both atoms, each damped by its own factor (Z from gemmi's electron table)."""
+    sites = (Site("Mg", (0, 0, 0), 1.0, 0.003), Site("O", (0.5, 0.5, 0.5), 1.0, 0.02))
+    crystal = Crystal("MgO", 0.4211, 0.4211, 0.4211, 90.0, 90.0, 90.0, 225, "", sites)
+    hkl = np.array([[2, 0, 0], [1, 1, 1], [4, 2, 0], [3, 3, 1]])
+    g = np.linalg.norm(hkl, axis=1) / 0.4211
+    sign = np.where(hkl.sum(axis=1) % 2 == 0, 1.0, -1.0)
+    parts = [
+        np.array([gemmi.Element(element).c4322.calculate_sf((0.05 * x) ** 2) for x in g])
+        * np.exp(-0.25 * b_iso * g**2)
+        for element, b_iso in (("Mg", 0.003), ("O", 0.02))
+    ]
+    expected = 4.0 * relativistic_factor(20.0) * 0.1 * (parts[0] + sign * parts[1])
+    # The two tables differ by a few per cent; exchanging the two factors changes (331) by a third.
+    np.testing.assert_allclose(structure_factors(crystal, hkl).real, expected, rtol=0.06)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kikuchinet.crystal.crystal import DEFAULT_B_ISO_NM2, Site
+from kikuchinet.crystal.debye_waller import TEMPERATURE_K, likely_b_iso_nm2
 from kikuchinet.crystal.elements import atomic_number, symbol
 from kikuchinet.crystal.orbits import full_orbit, snap, wrap
 from kikuchinet.crystal.symmetry import Setting
@@ -55,8 +56,9 @@ def read_sites(block: gemmi.cif.Block, cell: gemmi.UnitCell, subject: str) -> Si
     Returns
     -------
     SiteTable
-        Sites with a Debye-Waller factor each. Dummies and vacancies are left out; D and T become H; charges are
-        dropped.
+        Sites with a Debye-Waller factor each: the file's, else that of the elemental crystal at room temperature (see
+        `debye_waller`), else the default; a note says which were assumed. Dummies and vacancies are left out; D and T
+        become H; charges are dropped.
 
     Raises
     ------
@@ -72,7 +74,8 @@ def read_sites(block: gemmi.cif.Block, cell: gemmi.UnitCell, subject: str) -> Si
         raise InputError(subject, f"lists {len(table)} atoms, more than {MOST_ATOMS}")
     anisotropic = _anisotropic_b(block, cell)
     result = SiteTable([])
-    defaulted, dropped = [], []
+    without_b: list[int] = []
+    dropped = []
     for row in table:
         text = {name.lstrip("?"): _text(row, i) for i, name in enumerate(columns + displacement)}
         label = text["label"] or text["type_symbol"]
@@ -90,25 +93,42 @@ def read_sites(block: gemmi.cif.Block, cell: gemmi.UnitCell, subject: str) -> Si
             raise InputError(subject, f"atom {label}: position is missing or not a number")
         b_iso = _isotropic_b(text, anisotropic.get(label))
         if b_iso is None:
-            b_iso = DEFAULT_B_ISO_NM2
-            defaulted.append(label)
+            without_b.append(len(result.sites))
         result.sites.append(
             Site(
                 element=_element(text["type_symbol"], label, subject),
                 position=(position[0], position[1], position[2]),
                 occupancy=min(occupancy, 1.0),
-                b_iso_nm2=b_iso,
+                b_iso_nm2=DEFAULT_B_ISO_NM2 if b_iso is None else b_iso,
                 label=label,
             )
         )
     if not result.sites:
         raise InputError(subject, "has no atoms (only vacancies, dummies or empty sites)")
-    if defaulted:
-        which = "all sites" if len(defaulted) == len(result.sites) else ", ".join(_shortened(defaulted))
-        result.notes.append(f"B = {DEFAULT_B_ISO_NM2} nm² assumed for {which}")
+    _assume_b(result, without_b)
     if dropped:
         result.notes.append(f"without {', '.join(_shortened(dropped))} (vacancy, dummy or empty)")
     return result
+
+
+def _assume_b(table: SiteTable, without_b: list[int]) -> None:
+    """Give the sites that have no B that of their elemental crystals where it means something, else the default."""
+    elements = {site.element for site in table.sites}
+    elemental: list[int] = []
+    for index in without_b:
+        value = likely_b_iso_nm2(table.sites[index].element, elements)
+        if value is not None:
+            table.sites[index] = replace(table.sites[index], b_iso_nm2=value)
+            elemental.append(index)
+    rest = [index for index in without_b if index not in elemental]
+    for indices, what in (
+        (elemental, f"B of elemental crystals at {TEMPERATURE_K:.0f} K"),
+        (rest, f"B = {DEFAULT_B_ISO_NM2} nm²"),
+    ):
+        if indices:
+            labels = _shortened([table.sites[index].label for index in indices])
+            which = "all sites" if len(indices) == len(table.sites) else ", ".join(labels)
+            table.notes.append(f"{what} assumed for {which}")
 
 
 def _shortened(labels: list[str]) -> list[str]:
