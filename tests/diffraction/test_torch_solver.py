@@ -19,13 +19,9 @@ from kikuchinet.diffraction.bloch import BeamSelection, exact_intensities
 from kikuchinet.diffraction.potential import CrystalPotential, crystal_potential
 from kikuchinet.diffraction.tiles import tiled_intensities
 from kikuchinet.diffraction.torch_beams import DeviceTables, plan_batches, survey
-from kikuchinet.diffraction.torch_solver import (
-    _Depths,
-    _exact_batch,
-    _exponential,
-    _tile_batch,
-    torch_intensities,
-)
+from kikuchinet.diffraction.torch_depths import exponential
+from kikuchinet.diffraction.torch_solver import _exact_batch, torch_intensities
+from kikuchinet.diffraction.torch_tiles import TileBatch, solve_tile_batch
 from kikuchinet.errors import InputError
 
 CRYSTALS = ["Ni", "W", "GaAs", "Mg", "Mo3Si", "kyanite"]
@@ -33,8 +29,9 @@ CRYSTALS = ["Ni", "W", "GaAs", "Mg", "Mo3Si", "kyanite"]
 SELECTION = BeamSelection(strong=3.0, weak=3.0, cutoff=40.0)
 WEAK = BeamSelection(strong=2.5, weak=7.0, cutoff=40.0)
 WEAK_MODULI = BeamSelection(strong=2.5, weak=7.0, cutoff=40.0, modulus_diagonal=True)
+FOLDED = BeamSelection(strong=2.0, weak=25.0, cutoff=40.0, weak_cutoff=300.0)
 DEPTHS = np.exp(-np.arange(21) * 0.5 / 3.0)
-COUNTS = (9, 12, 5)
+COUNTS = (5, 8, 3)
 
 
 @pytest.fixture(params=["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
@@ -125,34 +122,97 @@ def test_weak_beams_enter_by_perturbation(name: str, selection: BeamSelection, d
     np.testing.assert_allclose(values, compiled, rtol=1e-4)
 
 
+def _folded_solution(
+    potential: CrystalPotential,
+    direction: NDArray[np.float64],
+    selection: BeamSelection,
+    weights: NDArray[np.float64],
+    step_nm: float = 0.5,
+    others: NDArray[np.int64] | None = None,
+) -> float:
+    """Eigen-solution in float64 with weak beams folded in (Löwdin 1951).
+
+    `others` are directions whose strong beams are solved for as well, (n, 3).
+    """
+    k = 1.0 / potential.wavelength_nm
+    u_g = np.abs(potential.at(potential.u, potential.hkl))
+
+    def near(normal: NDArray, times: float, cutoff: float) -> tuple[NDArray, NDArray]:
+        total = -k * normal + potential.g
+        s = (k**2 - np.sum(total**2, axis=1)) / (2.0 * np.abs(total @ normal))
+        limit = np.where(u_g > 1e-4, cutoff * u_g / k, selection.forbidden_s_per_nm)
+        return (np.abs(s) <= limit) & (np.abs(s) * k <= times * abs(potential.u_0)), s
+
+    strong, s = near(direction, selection.strong, selection.cutoff)
+    for other in [] if others is None else others:
+        strong |= near(other, selection.strong, selection.cutoff)[0]
+    weak = near(direction, selection.weak, selection.weak_cutoff or selection.cutoff)[0] & ~strong
+    beams = potential.hkl[np.concatenate([np.flatnonzero(strong), np.flatnonzero(weak)])]
+    n = strong.sum()
+    difference = beams[:, None, :] - beams[None, :, :]
+    whole = potential.at(potential.u, difference)
+    overlap = potential.at(potential.s, -difference)
+    detuning = 2.0 * k * s[weak] + 1j * potential.u_0.imag
+    follow = np.concatenate([np.eye(n), -whole[n:, :n] / detuning[:, None]])
+    matrix = whole[:n, :n] + whole[:n, n:] @ follow[n:]
+    matrix[np.diag_indices(n)] += 2.0 * k * s[strong] - potential.u_0.real
+    values, vectors = linalg.eig(matrix)
+    excited = vectors * linalg.solve(vectors, np.eye(n)[:, 0])
+    depths = np.arange(len(weights)) * step_nm
+    waves = follow @ excited @ np.exp(1j * np.pi / k * values[:, None] * depths)
+    return float(weights @ np.einsum("gz,gh,hz->z", waves.conj(), overlap, waves).real)
+
+
+@pytest.mark.parametrize("selection", [SELECTION, FOLDED])
 @pytest.mark.parametrize("name", CRYSTALS)
-def test_tiled_agrees_with_an_eigen_solution_and_with_the_compiled_solver(
-    name: str, device: str, eigen_solution: Callable[..., np.ndarray]
+def test_a_tile_of_one_direction_agrees_with_an_eigen_solution(
+    name: str, selection: BeamSelection, device: str
 ) -> None:
     potential = crystal_potential(crystals[name], 20.0, 0.07)
     directions, tiles = _directions()
-    reference = eigen_solution(potential, directions, SELECTION, DEPTHS, 0.5)
+    values, _ = torch_intensities(
+        potential, directions, np.arange(len(tiles)), selection, DEPTHS, 0.5, tiled=True, device=device
+    )
+    reference = [_folded_solution(potential, direction, selection, DEPTHS) for direction in directions]
+    np.testing.assert_allclose(values, reference, rtol=1e-4)
+
+
+@pytest.mark.parametrize("selection", [SELECTION, FOLDED])
+@pytest.mark.parametrize("name", CRYSTALS)
+def test_tiles_agree_with_the_compiled_solver(name: str, selection: BeamSelection, device: str) -> None:
+    potential = crystal_potential(crystals[name], 20.0, 0.07)
+    directions, tiles = _directions()
+    compiled, compiled_beams = tiled_intensities(potential, directions, tiles, selection, DEPTHS, 0.5)
+    assert np.unique(compiled_beams[:, 0]).size > 1, "nothing would be padded"
     values, beams = torch_intensities(
-        potential, directions, tiles, SELECTION, DEPTHS, 0.5, substeps=8, tiled=True, device=device
+        potential, directions, tiles, selection, DEPTHS, 0.5, tiled=True, device=device
     )
-    assert np.corrcoef(values, reference)[0, 1] > 0.999
-    np.testing.assert_allclose(values, reference, rtol=0.03)
-    compiled, compiled_beams = tiled_intensities(
-        potential, directions, tiles, SELECTION, DEPTHS, 0.5, substeps=8
-    )
-    np.testing.assert_array_equal(beams, compiled_beams)
+    np.testing.assert_array_equal(beams, compiled_beams[:, 0])
     np.testing.assert_allclose(values, compiled, rtol=1e-4)
 
 
-def test_tiles_converge_at_second_order(device: str, eigen_solution: Callable[..., np.ndarray]) -> None:
+def test_the_splitting_of_tiles_is_of_second_order(device: str) -> None:
+    """Half the step leaves a quarter of the difference from the eigen-solution with all beams of the tile."""
     potential = crystal_potential(crystals["Ni"], 20.0, 0.06)
     directions, tiles = _directions()
-    reference = eigen_solution(potential, directions, SELECTION, DEPTHS, 0.5)
+    directions = directions[tiles == 7]
     errors = []
-    for substeps in (4, 8, 16):
+    for halving in (2, 4, 8):
+        weights = np.exp(-np.arange(8 * halving) / (3.0 * halving)) / halving
         values, _ = torch_intensities(
-            potential, directions, tiles, SELECTION, DEPTHS, 0.5, substeps=substeps, tiled=True, device=device
+            potential,
+            directions,
+            np.zeros(len(directions), int),
+            SELECTION,
+            weights,
+            1.0 / halving,
+            tiled=True,
+            device=device,
         )
+        reference = [
+            _folded_solution(potential, direction, SELECTION, weights, 1.0 / halving, directions)
+            for direction in directions
+        ]
         errors.append(np.abs(values - reference).max())
     assert errors[0] / errors[1] == pytest.approx(4.0, rel=0.25)
     assert errors[1] / errors[2] == pytest.approx(4.0, rel=0.25)
@@ -175,11 +235,11 @@ def test_any_number_of_depths(tiled: bool, weights: NDArray[np.float64], device:
     potential = crystal_potential(crystals["Ni"], 20.0, 0.08)
     directions, tiles = _directions()
     if tiled:
-        expected, _ = tiled_intensities(potential, directions, tiles, SELECTION, weights, 0.5, 3)
+        expected, _ = tiled_intensities(potential, directions, tiles, SELECTION, weights, 0.5)
     else:
         expected, _ = exact_intensities(potential, directions, SELECTION, weights, 0.5)
     values, _ = torch_intensities(
-        potential, directions, tiles, SELECTION, weights, 0.5, substeps=3, tiled=tiled, device=device
+        potential, directions, tiles, SELECTION, weights, 0.5, tiled=tiled, device=device
     )
     np.testing.assert_allclose(values, expected, rtol=1e-4)
 
@@ -189,7 +249,7 @@ def test_memory_changes_no_answer(tiled: bool, device: str) -> None:
     """One direction or tile at a time, padded to its own size, or all at once, padded to the largest."""
     potential = crystal_potential(crystals["Mo3Si"], 20.0, 0.07)
     directions, tiles = _directions()
-    selection = SELECTION if tiled else WEAK
+    selection = FOLDED if tiled else WEAK
     results, calls = [], []
     for memory in (1, 2 * 2**30):
         fractions: list[float] = []
@@ -201,7 +261,6 @@ def test_memory_changes_no_answer(tiled: bool, device: str) -> None:
                 selection,
                 DEPTHS,
                 0.5,
-                substeps=4,
                 tiled=tiled,
                 device=device,
                 memory_bytes=memory,
@@ -221,20 +280,37 @@ def test_padding_changes_no_answer(selection: BeamSelection, device: str) -> Non
     potential = crystal_potential(crystals["GaAs"], 20.0, 0.07)
     directions = torch.as_tensor(_directions()[0], device=device)
     tables = DeviceTables.on(torch.device(device), potential, selection, None)
-    depths = _Depths(DEPTHS, 0.5, 4)
-    found = survey(tables, directions, torch.arange(len(directions), device=device) // 6, 10**6)
+    found = survey(tables, directions, None, 10**6)
     strong, weak = int(found.strong.max()), int(found.weak.max())
-    exact = [_exact_batch(tables, directions, strong + more, weak + 3 * more, depths) for more in (0, 1, 29)]
-    assert found.unions is not None
-    union = int(found.unions.sum(dim=1).max())
-    grouped = directions[: 6 * (len(directions) // 6)].reshape(-1, 6, 3)
-    unions = found.unions[: len(grouped)]
-    tiled = [_tile_batch(tables, grouped, unions, union + more, depths) for more in (0, 1, 29)]
-    wider = torch.cat([grouped, grouped[:, -1:].expand(-1, 5, -1)], dim=1)
-    tiled.append(_tile_batch(tables, wider, unions, union, depths)[:, :6])
-    for results in (exact, tiled):
-        for result in results[1:]:
-            torch.testing.assert_close(result, results[0], rtol=1e-5, atol=0.0)
+    results = [
+        _exact_batch(tables, directions, strong + more, weak + 3 * more, DEPTHS, 0.5) for more in (0, 1, 29)
+    ]
+    for result in results[1:]:
+        torch.testing.assert_close(result, results[0], rtol=1e-5, atol=0.0)
+
+
+def test_padding_of_tiles_changes_no_answer(device: str) -> None:
+    potential = crystal_potential(crystals["GaAs"], 20.0, 0.07)
+    directions = torch.as_tensor(_directions()[0], device=device).reshape(4, 4, 3)
+    tables = DeviceTables.on(torch.device(device), potential, FOLDED, None)
+    size = tables.all_excitation_errors(directions.reshape(-1, 3)).abs().reshape(4, 4, -1)
+    strong = (size <= tables.strong_limit).any(dim=1)
+    weak = (size[:, 0] <= tables.folded_limit) & ~strong
+    assert len(set(strong.sum(dim=1).tolist())) > 1
+    results = []
+    for rows, weak_rows, repeated in ((0, 0, 0), (1, 7, 0), (29, 0, 5)):
+        tiles = TileBatch(
+            torch.cat([directions, directions[:, -1:].expand(-1, repeated, -1)], dim=1),
+            torch.arange(4 + repeated, device=device).expand(4, -1) < 4,
+            directions[:, 0],
+            strong,
+            weak,
+            int(strong.sum(dim=1).max()) + rows,
+            int(weak.sum(dim=1).max()) + weak_rows,
+        )
+        results.append(solve_tile_batch(tables, tiles, DEPTHS, 0.5)[:, :4])
+    for result in results[1:]:
+        torch.testing.assert_close(result, results[0], rtol=1e-5, atol=0.0)
 
 
 def test_exponential_is_exact(device: str) -> None:
@@ -244,9 +320,9 @@ def test_exponential_is_exact(device: str) -> None:
     hermitian[:, range(24), range(24)] += rng.uniform(-1.0, 1.0, (4, 24)) * [[0.0], [0.3], [3.0], [20.0]]
     exponent = torch.as_tensor(1j * hermitian).to(torch.complex64)
     expected = np.stack([linalg.expm(matrix) for matrix in exponent.to(torch.complex128).numpy()])
-    result = _exponential(exponent.to(device)).cpu().numpy()
+    result = exponential(exponent.to(device)).cpu().numpy()
     np.testing.assert_allclose(result, expected, atol=5e-6)
-    zero = _exponential(torch.zeros((2, 3, 3), dtype=torch.complex64, device=device)).cpu().numpy()
+    zero = exponential(torch.zeros((2, 3, 3), dtype=torch.complex64, device=device)).cpu().numpy()
     np.testing.assert_array_equal(zero, np.broadcast_to(np.eye(3), (2, 3, 3)))
 
 
@@ -286,13 +362,6 @@ def test_a_device_that_is_not_there_is_named(name: str) -> None:
     directions, tiles = _directions()
     with pytest.raises(InputError, match=name):
         torch_intensities(potential, directions, tiles, SELECTION, DEPTHS, 0.5, tiled=True, device=name)
-
-
-def test_tiles_refuse_weak_beams() -> None:
-    potential = crystal_potential(crystals["Ni"], 20.0, 0.1)
-    directions, tiles = _directions()
-    with pytest.raises(ValueError, match="Bethe"):
-        torch_intensities(potential, directions, tiles, WEAK, DEPTHS, 0.5, tiled=True, device="cpu")
 
 
 def test_the_simulator_starts_without_torch() -> None:

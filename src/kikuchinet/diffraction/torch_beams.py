@@ -46,10 +46,9 @@ class DeviceTables:
         Position of (0, 0, 0) in them.
     u_0
         Mean potential, 1/nm².
-    s_0
-        Mean of the thermal weights.
-    strong_limit, weak_limit
-        (n,) float64: |s_g| up to which each reflection is a strong beam, and up to which it takes part at all, 1/nm.
+    strong_limit, weak_limit, folded_limit
+        (n,) float64: |s_g| up to which each reflection is a strong beam, and up to which it takes part at all, in the
+        exact solver and in the tiled one, 1/nm.
     wavelength_nm
         Electron wavelength inside the crystal.
     modulus_diagonal
@@ -63,9 +62,9 @@ class DeviceTables:
     s: torch.Tensor
     centre: int
     u_0: complex
-    s_0: float
     strong_limit: torch.Tensor
     weak_limit: torch.Tensor
+    folded_limit: torch.Tensor
     wavelength_nm: float
     modulus_diagonal: bool
 
@@ -83,10 +82,13 @@ class DeviceTables:
         shape = potential.u.shape
         strides = np.array([shape[1] * shape[2], shape[2], 1])
         forbidden = 0.0 if selection.forbidden_s_per_nm is None else selection.forbidden_s_per_nm
-        limit = np.where(
-            strengths > _FORBIDDEN, selection.cutoff * potential.wavelength_nm * strengths, forbidden
-        )
+        folded = selection.cutoff if selection.weak_cutoff is None else selection.weak_cutoff
         unit = potential.wavelength_nm * abs(potential.u_0)
+
+        def limit(times: float, cutoff: float) -> torch.Tensor:
+            alone = np.where(strengths > _FORBIDDEN, cutoff * potential.wavelength_nm * strengths, forbidden)
+            return torch.as_tensor(np.minimum(alone, times * unit), dtype=torch.float64).to(device)
+
         return cls(
             g=torch.as_tensor(potential.g, dtype=torch.float64).to(device),
             squared=torch.as_tensor(np.sum(potential.g**2, axis=1), dtype=torch.float64).to(device),
@@ -95,9 +97,9 @@ class DeviceTables:
             s=torch.as_tensor(potential.s.reshape(-1)).to(device, torch.complex64),
             centre=int(potential.extent @ strides),
             u_0=potential.u_0,
-            s_0=float(potential.s[tuple(potential.extent)].real),
-            strong_limit=torch.as_tensor(np.minimum(limit, selection.strong * unit)).to(device),
-            weak_limit=torch.as_tensor(np.minimum(limit, selection.weak * unit)).to(device),
+            strong_limit=limit(selection.strong, selection.cutoff),
+            weak_limit=limit(selection.weak, selection.cutoff),
+            folded_limit=limit(selection.weak, folded),
             wavelength_nm=potential.wavelength_nm,
             modulus_diagonal=selection.modulus_diagonal,
         )
@@ -107,10 +109,9 @@ class DeviceTables:
         difference = self.flat[rows][:, :, None] - self.flat[columns][:, None, :]
         return self.u[difference.add_(self.centre)]
 
-    def thermal_between(self, beams: torch.Tensor) -> torch.Tensor:
-        """S_gh = s(h - g) for beams (b, n), (b, n, n) complex64; the intensity is ψ† S ψ."""
-        flat = self.flat[beams]
-        difference = flat[:, None, :] - flat[:, :, None]
+    def thermal_between(self, rows: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
+        """S_gh = s(h - g) for beams g (b, n) in rows and h (b, m) in columns, (b, n, m) complex64; ψ† S ψ scatters."""
+        difference = self.flat[columns][:, None, :] - self.flat[rows][:, :, None]
         return self.s[difference.add_(self.centre)]
 
     def excitation_errors(self, along: torch.Tensor, squared: torch.Tensor) -> torch.Tensor:
@@ -135,6 +136,11 @@ class DeviceTables:
     def all_excitation_errors(self, directions: torch.Tensor) -> torch.Tensor:
         """s_g of every reflection for directions (b, 3), (b, n) float64, 1/nm."""
         return self.excitation_errors(directions @ self.g.T, self.squared)
+
+    def parts(self, count: int, memory_bytes: int) -> list[slice]:
+        """Parts of so many directions whose excitation errors fit into some memory; one direction at least."""
+        rows = max(1, memory_bytes // (SURVEY_BYTES * len(self.flat)))
+        return [slice(start, start + rows) for start in range(0, count, rows)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,9 +181,7 @@ def survey(
         shape = (int(tiles[-1]) + 1, len(tables.flat))
         unions = torch.zeros(shape, dtype=torch.bool, device=directions.device)
     counts = []
-    rows = max(1, memory_bytes // (SURVEY_BYTES * len(tables.flat)))
-    for start in range(0, len(directions), rows):
-        part = slice(start, start + rows)
+    for part in tables.parts(len(directions), memory_bytes):
         size = tables.all_excitation_errors(directions[part]).abs_()
         strong = size <= tables.strong_limit
         counts.append(torch.stack([strong.sum(dim=1), (size <= tables.weak_limit).sum(dim=1)]))
@@ -254,7 +258,7 @@ def plan_batches(
     list of Batch
         Every problem once, large ones first.
     """
-    rows, columns = _rounded(rows), _rounded(columns)
+    rows, columns = _rounded(rows), np.where(columns == 1, 1, _rounded(columns))
     # Columns are compared by powers of two only: nearly all tiles are full, and the few at the rim are not worth batches
     # of their own.
     keys = np.stack([np.ceil(np.log2(columns)).astype(np.int64), rows, columns], axis=1)
