@@ -306,7 +306,8 @@ def prepare(
     progress
         Show a progress bar.
     scheduler, workers
-        Who does the work; see :func:`kikuchinet.diffraction.campaign.simulate_many`.
+        Who does the work; see :func:`kikuchinet.diffraction.campaign.simulate_many`. Much of it is shared among
+        processes, so a script calls this under ``if __name__ == "__main__":``, or with ``workers=1``.
 
     Returns
     -------

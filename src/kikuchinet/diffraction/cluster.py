@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     from distributed import Client, Future, LocalCluster, Worker, WorkerPlugin
 
 _LOOK_EVERY_S = 1.0
+"""How often to look which jobs are running."""
 _CONNECT_S = 10.0
+"""How long a scheduler may take to answer at first."""
 _LOST_S = 60.0
 """How long a scheduler may be out of reach before it counts as gone."""
 _START_S = 120.0

@@ -19,7 +19,9 @@ _STAMP = "simulation"
 """Key, in a master pattern's settings, of what it was made from."""
 _LATTICE_POINTS = {"P": 1, "A": 2, "B": 2, "C": 2, "I": 2, "R": 3, "F": 4}
 _MONTE_CARLO_S = 3.0
+"""Of 100 000 electrons at 20 keV: 2.7 s for Al and Ni, 3.9 s for W on one core."""
 _SECONDS_PER_OPERATION = 1e-7
+"""From W (accurate) and Al4Ni3 (fast) at half-width 20; a rough figure, which is all that it is used for."""
 
 
 @dataclass(frozen=True)
