@@ -197,7 +197,14 @@ def _local_client(workers: int) -> Iterator[Client]:
         client = stack.enter_context(Client(cluster, set_as_default=False))
         client.register_plugin(_no_page())
         cluster.scale(workers)
-        client.wait_for_workers(1, timeout=_START_S)
+        try:
+            client.wait_for_workers(1, timeout=_START_S)
+        except TimeoutError as error:
+            raise InputError(
+                "local cluster",
+                f"no process started within {_START_S:.0f} s; "
+                'a script does such work under `if __name__ == "__main__":`',
+            ) from error
         try:
             yield client
         except BaseException:
