@@ -43,6 +43,7 @@ def read_ebsdsim(path: Path, request: Request) -> Contents:
         pixels = np.asarray(archive["fundamental_kij"], dtype=np.int64)
         directions = np.asarray(archive["fundamental_khat"], dtype=np.float64)
         operations = np.asarray(archive["pg_operators"], dtype=np.float64)
+        normals = np.asarray(archive["fs_normals"], dtype=np.float64).reshape(-1, 3)
         voltages = np.asarray(archive["bin_voltages_kv"], dtype=np.float64)
     half_width = int(meta["halfw"])
     _check_directions(pixels, directions, half_width, path)
@@ -51,7 +52,7 @@ def read_ebsdsim(path: Path, request: Request) -> Contents:
         held = sector[1:] if len(sector) > 1 else sector
         chosen, energy_kev = sum_energies(held[:, :, None], voltages[: len(held)], path, request)
         values = chosen[:, 0]
-    hemispheres = _expand(values, pixels, operations, half_width, path)
+    hemispheres = _expand(values, pixels, operations, normals, half_width, path)
     return Contents(
         *hemispheres,
         energy_kev=energy_kev,
@@ -82,13 +83,14 @@ def _expand(
     values: NDArray[np.float32],
     pixels: NDArray[np.int64],
     operations: NDArray[np.float64],
+    normals: NDArray[np.float64],
     half_width: int,
     path: Path,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Fill both hemispheres from the fundamental sector, inverted to the directions in which electrons leave.
 
-    Each direction is turned by one operation after another until all four pixels around it are stored (bilinear); where
-    none brings it so far inside, the one with the largest share of stored pixels counts.
+    Each direction is turned by the operation that brings it farthest inside the planes that bound the sector, and takes its
+    value from the stored ones among the four pixels around it (bilinear).
     """
     size = 2 * half_width + 1
     sheets = np.zeros((2, size, size))
@@ -97,19 +99,27 @@ def _expand(
     sheets[place], stored[place] = values, 1.0
     grid = -lambert_grid(half_width).reshape(-1, 3)
     wanted = np.concatenate([grid, grid * [1.0, 1.0, -1.0]])
-    result, share = np.zeros(len(wanted)), np.zeros(len(wanted))
-    for operation in operations:
-        left = np.flatnonzero(share < 1.0 - 1e-6)
-        if not len(left):
-            break
-        turned = wanted[left] @ operation.T
-        value, weight = _bilinear(sheets, stored, turned)
-        better = weight > share[left]
-        result[left[better]], share[left[better]] = value[better] / weight[better], weight[better]
+    if len(normals):
+        wanted = _into_sector(wanted, operations, normals)
+    value, share = _bilinear(sheets, stored, wanted)
     if share.min() < 0.2:
         raise InputError(path, "its fundamental sector leaves directions open")
-    upper, lower = result.astype(np.float32).reshape(2, size, size)
+    upper, lower = (value / share).astype(np.float32).reshape(2, size, size)
     return upper, lower
+
+
+def _into_sector(
+    directions: NDArray[np.float64], operations: NDArray[np.float64], normals: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Each direction, turned by the operation that brings it farthest inside all planes, (n, 3)."""
+    best = np.zeros(len(directions), dtype=np.int64)
+    farthest = np.full(len(directions), -np.inf)
+    for i, operation in enumerate(operations):
+        inside = (directions @ (normals @ operation).T).min(axis=1)
+        # Rounding must not choose between operations that do equally well.
+        better = inside > farthest + 1e-9
+        best[better], farthest[better] = i, inside[better]
+    return np.asarray(np.einsum("nij,nj->ni", operations[best], directions))
 
 
 def _bilinear(
@@ -122,7 +132,8 @@ def _bilinear(
     square = np.round(square, 6)
     corner = np.minimum(square.astype(np.int64), 2 * half_width - 1)
     fraction = square - corner
-    side = (directions[:, 2] < 0.0).astype(np.int64)
+    # The equator lies on both sheets, and the upper one is never without it.
+    side = (directions[:, 2] < -1e-9).astype(np.int64)
     value, weight = np.zeros(len(side)), np.zeros(len(side))
     for dx in (0, 1):
         for dy in (0, 1):

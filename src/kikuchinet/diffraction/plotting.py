@@ -91,7 +91,7 @@ def plot_master(
     if projection == "sphere":
         if hemisphere is not None:
             raise InputError("hemisphere", "a ball has both; turn it with view")
-        _draw_ball(ax, master, families, percentiles, _frame(view))
+        _draw_ball(ax, master, families, percentiles, view_frame(view))
     else:
         _draw_maps(ax, master, projection, hemisphere or "upper", families, percentiles)
     if families:
@@ -247,8 +247,8 @@ def _ball_grid(n: int) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArra
     return u, v, np.sqrt(np.maximum(1.0 - u**2 - v**2, 0.0))
 
 
-def _frame(view: Sequence[float]) -> NDArray[np.float64]:
-    """Rows: what points right, up and at the viewer in the picture, Cartesian crystal coordinates."""
+def view_frame(view: Sequence[float]) -> NDArray[np.float64]:
+    """Rows: what points right, up and at the viewer in a picture seen from `view`, Cartesian crystal coordinates."""
     towards = np.asarray(view, dtype=np.float64)
     if towards.shape != (3,) or not np.isfinite(towards).all() or not towards.any():
         raise InputError("view", f"{view!r} is not a direction of three finite numbers")
