@@ -258,7 +258,7 @@ def plan_batches(
     list of Batch
         Every problem once, large ones first.
     """
-    rows, columns = _rounded(rows), np.where(columns == 1, 1, _rounded(columns))
+    rows, columns = _rounded(rows), np.where(columns <= 8, columns, _rounded(columns))
     # Columns are compared by powers of two only: nearly all tiles are full, and the few at the rim are not worth batches
     # of their own.
     keys = np.stack([np.ceil(np.log2(columns)).astype(np.int64), rows, columns], axis=1)

@@ -43,7 +43,7 @@ def torch_intensities(
     step_nm: float,
     *,
     strengths: NDArray[np.float64] | None = None,
-    tiled: bool,
+    folded: bool,
     device: str | torch.device,
     memory_bytes: int = 2 * 2**30,
     progress: Callable[[float], None] | None = None,
@@ -57,7 +57,7 @@ def torch_intensities(
     directions
         Unit vectors from the sample to the detector, Cartesian crystal frame, (n, 3).
     tiles
-        (n,) label of the tile each direction belongs to; used by the tiled solver only.
+        (n,) label of the tile each direction belongs to; the folding solver's business only.
     selection
         Which beams take part.
     weights
@@ -66,8 +66,8 @@ def torch_intensities(
         Depth step of `weights`.
     strengths
         What `reflection_strengths` gives, where the caller has it already.
-    tiled
-        The solver of `tiled_intensities` instead of that of `exact_intensities`.
+    folded
+        The solver of `tiled_intensities`, which folds weak beams in, instead of that of `exact_intensities`.
     device
         Where to compute; PyTorch's name of a device, or ``auto`` for a GPU where there is one.
     memory_bytes
@@ -81,7 +81,7 @@ def torch_intensities(
     intensities
         (n,) float64.
     beams
-        (n,) int64: number of strong beams of each direction, or of its tile.
+        (n, 2) int64: numbers of strong and of weak beams of each direction, or of its tile.
 
     Raises
     ------
@@ -97,7 +97,7 @@ def torch_intensities(
     vectors = np.asarray(directions, dtype=np.float64)
     with torch.no_grad(), full_float32():
         tables = DeviceTables.on(chosen, potential, selection, strengths)
-        if not tiled:
+        if not folded:
             on_device = torch.as_tensor(vectors).to(chosen)
             return _solve_directions(tables, on_device, np.asarray(weights), step_nm, memory_bytes, report)
         order = np.argsort(tiles, kind="stable")
@@ -119,7 +119,7 @@ def _solve_directions(
     memory_bytes: int,
     progress: Callable[[float], None],
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Exact intensities of directions (n, 3), and their numbers of strong beams."""
+    """Exact intensities of directions (n, 3), and their numbers (n, 2) of strong and of weak beams."""
     found = survey(tables, directions, None, memory_bytes)
     weak_columns = int(found.weak.max(initial=0))
 
@@ -137,7 +137,7 @@ def _solve_directions(
         values[batch.members] = result.cpu().numpy()
         done += len(batch.members)
         progress(done / len(directions))
-    return values, found.strong
+    return values, np.stack([found.strong, found.weak], axis=1)
 
 
 def _exact_batch(

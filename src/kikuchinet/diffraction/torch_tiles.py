@@ -57,7 +57,7 @@ def solve_tiles(
     memory_bytes: int,
     progress: Callable[[float], None],
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Intensities of directions and the number of strong beams of their tiles.
+    """Intensities (n,) of directions, and numbers (n, 2) of strong and of folded beams of their tiles.
 
     Parameters
     ----------
@@ -111,7 +111,7 @@ def solve_tiles(
         values[chosen[inside]] = solve_tile_batch(tables, tiles, weights, step_nm).cpu().numpy()[inside]
         done += int(inside.sum())
         progress(done / len(directions))
-    return values, strong_counts[labels]
+    return values, np.stack([strong_counts, weak_counts], axis=1)[labels]
 
 
 def _folded_beams(

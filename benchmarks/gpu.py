@@ -1,0 +1,191 @@
+"""Master patterns and projection by torch on a GPU, beside the compiled code on this machine's processors.
+
+Run ``python benchmarks/gpu.py``. It says so where there is no GPU; ``--device cpu --crystals Ni --half-widths 12
+--patterns 64`` runs it on the processor, which checks the agreement and times nothing of interest. A time is the best of
+three after a run that compiles or warms up; of compiled master patterns, which take long, that of a single run. A master
+pattern is one energy with the beams of the `accurate` preset, at 20 keV; the electrons' depths follow an exponential law
+of the crystal's mean escape depth.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import kikuchipy as kp
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from kikuchinet._torch import torch_device
+from kikuchinet.crystal import crystals
+from kikuchinet.diffraction import PRESETS
+from kikuchinet.diffraction.bloch import exact_intensities, reflection_strengths
+from kikuchinet.diffraction.folding import fold
+from kikuchinet.diffraction.lambert import lambert_grid
+from kikuchinet.diffraction.potential import crystal_potential
+from kikuchinet.diffraction.tiles import tiled_intensities
+from kikuchinet.diffraction.torch_solver import torch_intensities
+from kikuchinet.microscope import interleave, project_batch
+from kikuchinet.microscope.torch_projection import MasterStack, project_torch
+
+SOLUTIONS = (("Ni", False), ("Ni", True), ("Mo3Si", True))
+"""Crystals, and whether the tiled solver is taken: the one that is cheaper on processors, and both where both serve."""
+MEAN_DEPTH_NM = {"Ni": 4.4, "Mo3Si": 5.0}
+"""Ni: the mean of our Monte Carlo's electrons at 20 keV. Mo3Si: a round figure for a crystal as heavy."""
+STEP_NM = 0.5
+MASTERS = 8
+REPEATS = 3
+
+
+def best_time(function: Callable[[], Any], repeats: int = REPEATS) -> tuple[float, Any]:
+    """Return the shortest wall time of `function` in seconds, after one run that does not count, and its result."""
+    result = function()
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        result = function()
+        times.append(time.perf_counter() - start)
+    return min(times), result
+
+
+def ncc(a: NDArray[np.floating], b: NDArray[np.floating]) -> float:
+    """Return the normalised cross-correlation of two arrays of equal shape."""
+    return float(np.corrcoef(np.ravel(a), np.ravel(b))[0, 1])
+
+
+def master_pattern(name: str, tiled: bool, half_width: int, device: torch.device) -> tuple[str, ...]:
+    """Return one row of the table: one energy of a crystal's master pattern, both ways."""
+    crystal, preset = crystals[name], PRESETS["accurate"]
+    folding = fold(crystal, half_width)
+    directions = lambert_grid(half_width)[folding.rows, folding.columns]
+    directions[:, 2] *= folding.signs
+    width = max(1, round(preset.tile_rad * 2 * half_width / np.sqrt(2.0 * np.pi)))
+    blocks = 2 * half_width // width + 1
+    tiles = ((folding.signs < 0) * blocks + folding.rows // width) * blocks + folding.columns // width
+    potential = crystal_potential(crystal, 20.0, preset.d_min_nm)
+    strengths = reflection_strengths(potential, preset.selection)
+    depths = np.arange(0.0, 6.0 * MEAN_DEPTH_NM[name], STEP_NM)
+    weights = np.exp(-depths / MEAN_DEPTH_NM[name])
+
+    def compiled(part: slice = slice(None)) -> NDArray[np.float64]:
+        with threadpool_limits(1):
+            chosen, labels = directions[part], tiles[part]
+            if tiled:
+                return tiled_intensities(
+                    potential, chosen, labels, preset.selection, weights, STEP_NM, strengths
+                )[0]
+            return exact_intensities(potential, chosen, preset.selection, weights, STEP_NM, strengths)[0]
+
+    def by_torch() -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        return torch_intensities(
+            potential,
+            directions,
+            tiles,
+            preset.selection,
+            weights,
+            STEP_NM,
+            strengths=strengths,
+            folded=tiled,
+            device=device,
+        )
+
+    torch_s, (values, beams) = best_time(by_torch)
+    # Minutes on processors: once is enough, and a few directions compile it.
+    compiled(slice(2))
+    start = time.perf_counter()
+    expected = compiled()
+    compiled_s = time.perf_counter() - start
+    return (
+        f"{name} master, half-width {half_width}, {'tiled' if tiled else 'exact'}, {beams[:, 0].mean():.0f} beams",
+        f"{torch_s:.3f} s",
+        f"{compiled_s:.3f} s",
+        f"{compiled_s / torch_s:.1f}",
+        f"{ncc(values, expected):.7f}",
+    )
+
+
+def projection(side: int, count: int, device: torch.device) -> tuple[str, ...]:
+    """Return one row of the table: patterns a second from several master patterns, both ways."""
+    signal = kp.data.nickel_ebsd_master_pattern_small(projection="lambert", hemisphere="both")
+    upper, lower = signal.data.astype(np.float32)
+    masters = [SimpleNamespace(upper=upper + 10.0 * k, lower=lower + 10.0 * k) for k in range(MASTERS)]
+    rng = np.random.default_rng(0)
+    which = np.sort(rng.integers(0, MASTERS, count))
+    quaternions = rng.normal(size=(count, 4))
+    centers = np.array([0.5, 0.4, 0.6]) + rng.uniform(-0.1, 0.1, (count, 3))
+    stack = MasterStack.of(masters, device)
+    texels = [interleave(master.upper, master.lower) for master in masters]
+
+    def compiled() -> NDArray[np.float32]:
+        out = np.empty((count, side, side), dtype=np.float32)
+        for k, master in enumerate(masters):
+            mine = slice(*np.searchsorted(which, (k, k + 1)))
+            if mine.start < mine.stop:
+                project_batch(
+                    master.upper,
+                    master.lower,
+                    quaternions[mine],
+                    centers[mine],
+                    (side, side),
+                    out=out[mine],
+                    threads=None,
+                    texels=texels[k],
+                )
+        return out
+
+    def by_torch() -> torch.Tensor:
+        patterns = project_torch(stack, quaternions, centers, (side, side), which=which)
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        return patterns
+
+    torch_s, patterns = best_time(by_torch)
+    compiled_s, expected = best_time(compiled)
+    return (
+        f"projection {side} x {side}, {MASTERS} masters",
+        f"{count / torch_s:.0f} /s",
+        f"{count / compiled_s:.0f} /s",
+        f"{compiled_s / torch_s:.1f}",
+        f"{ncc(patterns.cpu().numpy(), expected):.7f}",
+    )
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--device", default="cuda", help="PyTorch's name of a device")
+    parser.add_argument("--crystals", nargs="+", default=list(MEAN_DEPTH_NM), choices=list(MEAN_DEPTH_NM))
+    parser.add_argument("--half-widths", type=int, nargs="+", default=[125, 250])
+    parser.add_argument("--patterns", type=int, default=8192)
+    arguments = parser.parse_args()
+    if arguments.device.startswith("cuda") and not torch.cuda.is_available():
+        print(
+            "No GPU on this machine. To check this script: --device cpu --crystals Ni --half-widths 12 --patterns 64"
+        )
+        return
+    device = torch_device(arguments.device)
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)
+    print(f"torch {torch.__version__} on {name}; compiled code on {os.cpu_count()} processors")
+    print(f"{'':<52}{'torch':>12}{'compiled':>12}{'ratio':>8}{'NCC':>11}", flush=True)
+    jobs: list[Callable[[], tuple[str, ...]]] = [
+        lambda crystal=crystal, tiled=tiled, half_width=half_width: master_pattern(
+            crystal, tiled, half_width, device
+        )
+        for half_width in arguments.half_widths
+        for crystal, tiled in SOLUTIONS
+        if crystal in arguments.crystals
+    ]
+    jobs += [lambda side=side: projection(side, arguments.patterns, device) for side in (128, 60)]
+    for job in jobs:
+        label, torch_figure, compiled_figure, ratio, agreement = job()
+        print(f"{label:<52}{torch_figure:>12}{compiled_figure:>12}{ratio:>8}{agreement:>11}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
