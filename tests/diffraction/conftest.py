@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import kikuchipy
@@ -10,10 +10,18 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from scipy import linalg
+from threadpoolctl import threadpool_limits
 
 from kikuchinet.crystal import Crystal, Site
 from kikuchinet.diffraction.bloch import BeamSelection
 from kikuchinet.diffraction.potential import CrystalPotential
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_blas_thread() -> Iterator[None]:
+    """Keep BLAS to one thread, as `simulate` does: its threads get into the way of those over directions."""
+    with threadpool_limits(1):
+        yield
 
 
 @pytest.fixture(scope="session")
