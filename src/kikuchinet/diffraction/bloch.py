@@ -50,12 +50,14 @@ class BeamSelection:
     cutoff: float
     forbidden_s_per_nm: float | None = 1.0
     modulus_diagonal: bool = False
+    weak_cutoff: float | None = None
 
     @property
-    def numbers(self) -> tuple[float, float, float, float, float]:
+    def numbers(self) -> tuple[float, float, float, float, float, float]:
         """The same as plain numbers, for compiled code."""
         forbidden = 0.0 if self.forbidden_s_per_nm is None else self.forbidden_s_per_nm
-        return self.strong, self.weak, self.cutoff, forbidden, float(self.modulus_diagonal)
+        weak_cutoff = self.cutoff if self.weak_cutoff is None else self.weak_cutoff
+        return self.strong, self.weak, self.cutoff, forbidden, float(self.modulus_diagonal), weak_cutoff
 
 
 _FEEDERS = 200

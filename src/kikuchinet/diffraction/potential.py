@@ -163,6 +163,31 @@ def crystal_potential(
     )
 
 
+def absorption_length_nm(crystal: Crystal, energy_kev: float) -> float:
+    """ξ'₀/2π: the depth over which absorption takes the mean intensity down by a factor e, in nm.
+
+    Parameters
+    ----------
+    crystal
+        The crystal.
+    energy_kev
+        Kinetic energy of the electron.
+
+    Returns
+    -------
+    float
+        1 / (2π λ U'₀), the same as ``crystal_potential(...).absorption_length_nm / 2π``, without its tables.
+    """
+    atoms = crystal.atoms()
+    u_0 = 0.0j
+    for site, (z, occupancy, b_iso) in enumerate(_site_parameters(crystal)):
+        factor = scattering_factor(z, np.zeros(1), b_iso, energy_kev)[0]
+        u_0 += occupancy * factor * int((atoms.site_index == site).sum())
+    u_0 /= np.pi * crystal.volume_nm3
+    length = wavelength_nm(energy_kev, potential_volt(u_0.real))
+    return float(1.0 / (2.0 * np.pi * length * u_0.imag))
+
+
 def structure_factors(
     crystal: Crystal, hkl: NDArray[np.int64], energy_kev: float = 20.0
 ) -> NDArray[np.complex128]:

@@ -1,8 +1,17 @@
-"""Monte Carlo transport of the beam: from which depth, and with which energy, electrons leave the sample.
+"""Transport of the beam: with which energy, and from which depth, electrons leave the sample.
 
-Screened Rutherford scattering off the crystal's own mixture of atoms, continuous slowing down between events. A
-diffraction pattern forms on the way from the last scattering event to the surface, so that distance, along the way
-out, is what weighs the depths of a master pattern.
+Energies, yields and directions come from a Monte Carlo run: screened Rutherford scattering off the crystal's own mixture
+of atoms, continuous slowing down between events.
+
+Depths need care. A pattern forms on the way from an electron's last *incoherent* event to the surface: elastic scattering
+in between is what the Bloch waves describe. The waves' own absorption says how often incoherent events happen (thermal
+diffuse and inelastic scattering: once in ξ'₀/2π on average, 9 nm in Ni at 20 keV), so electrons leave from the depth z
+with a chance that falls as ``exp(-2π z / ξ'₀)``, and the source strength ``λ(z) exp(2π z / ξ'₀)`` of a master pattern is the
+same at all depths. That law is the default. The Monte Carlo run counts something else: the distance from the last
+*elastic* event, which is what EMsoft [3]_ uses for λ(z). It is half as long in Ni and a quarter in W, and takes elastic
+scattering for incoherent: part of it is then counted twice. Longer distances than ξ'₀/2π are worse still, for the source
+strength then *grows* with depth without limit, and what is left of the waves there is anomalously transmitted.
+`benchmarks/escape_depth.py` holds both laws against measured patterns.
 
 References
 ----------
@@ -24,12 +33,15 @@ from numpy.typing import NDArray
 
 from kikuchinet.crystal import Crystal
 from kikuchinet.diffraction.electrons import REST_ENERGY_KEV
+from kikuchinet.diffraction.potential import absorption_length_nm
 from kikuchinet.errors import InputError
 
 _CHUNKS = 64
 """Independent random streams; fixed, so that a result does not depend on the number of threads."""
 _DEPTH_STEP_NM = 0.5
 _DEPTH_MAX_NM = 200.0
+_ATTENUATION_LENGTHS = 7.0
+"""Depth up to which the exponential law is tabulated; e^-7 = 1e-3 is left."""
 _AVOGADRO_PER_NM3 = 6.02214076e2
 """Atoms per nm³ at 1 g/cm³ and 1 g/mol."""
 
@@ -63,7 +75,7 @@ class ElectronTransport:
 
     @property
     def mean_depth_nm(self) -> float:
-        """Mean distance from the last scattering event to the surface, over all energies."""
+        """Mean depth, along the way out, from which electrons leave; over all energies."""
         depths = np.arange(self.depth_weights.shape[1]) * self.depth_step_nm
         return float(self.energy_weights @ (self.depth_weights @ depths))
 
@@ -76,6 +88,7 @@ class ElectronTransport:
         sample_tilt_deg: float = 70.0,
         energies: int = 3,
         electrons: int = 100_000,
+        depths: str = "absorption",
         seed: int = 0,
     ) -> ElectronTransport:
         """Follow electrons through a bulk sample of a crystal's composition and density.
@@ -92,14 +105,19 @@ class ElectronTransport:
             Number of energies: the electrons that leave, sorted by energy, are cut into as many equal parts.
         electrons
             Number of electrons.
+        depths
+            ``"absorption"``: from the waves' absorption. ``"last elastic event"``: the Monte Carlo run's distances, as
+            EMsoft. See the module's text.
         seed
             Seed of the random numbers.
 
         Raises
         ------
         kikuchinet.errors.InputError
-            Energy, tilt or number of electrons make no sense.
+            Energy, tilt or number of electrons make no sense, or there is no such law of depths.
         """
+        if depths not in _DEPTH_LAWS:
+            raise InputError(f"depths {depths!r}", f"no such law; there are {', '.join(_DEPTH_LAWS)}")
         paths = escape_statistics(
             crystal, energy_kev, sample_tilt_deg=sample_tilt_deg, electrons=electrons, seed=seed
         )
@@ -109,17 +127,17 @@ class ElectronTransport:
             raise InputError(crystal.name, f"only {usable.sum()} of {electrons} electrons were backscattered")
         energy, path = paths.energy_kev[usable], paths.path_nm[usable]
         order = np.argsort(energy)[::-1]
-        bins = int(round(_DEPTH_MAX_NM / _DEPTH_STEP_NM)) + 1
-        levels, rows = [], []
-        for part in np.array_split(order, energies):
-            levels.append(energy[part].mean())
-            index = np.minimum(np.round(path[part] / _DEPTH_STEP_NM).astype(int), bins - 1)
-            rows.append(np.bincount(index, minlength=bins) / len(part))
+        parts = np.array_split(order, energies)
+        levels = [float(energy[part].mean()) for part in parts]
+        if depths == "absorption":
+            rows = _attenuated_depths([absorption_length_nm(crystal, level) for level in levels])
+        else:
+            rows = _counted_depths([path[part] for part in parts])
         return cls(
             energies_kev=np.array(levels),
             energy_weights=np.full(energies, 1.0 / energies),
             depth_step_nm=_DEPTH_STEP_NM,
-            depth_weights=np.array(rows),
+            depth_weights=rows,
             yield_fraction=len(paths.energy_kev) / electrons,
             beam_kev=float(energy_kev),
         )
@@ -163,6 +181,27 @@ class ElectronTransport:
             yield_fraction=float("nan"),
             beam_kev=beam,
         )
+
+
+_DEPTH_LAWS = ("absorption", "last elastic event")
+
+
+def _attenuated_depths(lengths_nm: list[float]) -> NDArray[np.float64]:
+    """exp(-z/Λ) at the depths 0, h, 2h, ..., by the trapezoidal rule; one row for each Λ."""
+    depth = np.arange(int(np.ceil(_ATTENUATION_LENGTHS * max(lengths_nm) / _DEPTH_STEP_NM)) + 1)
+    rows = np.exp(-depth * _DEPTH_STEP_NM / np.array(lengths_nm)[:, None])
+    rows[:, 0] *= 0.5
+    return np.asarray(rows / rows.sum(axis=1, keepdims=True))
+
+
+def _counted_depths(paths_nm: list[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """Histograms of distances, one row each."""
+    bins = int(round(_DEPTH_MAX_NM / _DEPTH_STEP_NM)) + 1
+    rows = []
+    for path in paths_nm:
+        index = np.minimum(np.round(path / _DEPTH_STEP_NM).astype(int), bins - 1)
+        rows.append(np.bincount(index, minlength=bins) / len(path))
+    return np.array(rows)
 
 
 @dataclass(frozen=True, eq=False)
