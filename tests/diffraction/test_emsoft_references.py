@@ -47,7 +47,9 @@ def _directions(references: ModuleType, count: int) -> NDArray[np.float64]:
 def _intensities(
     references: ModuleType, crystal: Crystal, directions: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    transport = ElectronTransport.simulate(crystal, 20.0, energies=1, electrons=20_000)
+    transport = ElectronTransport.simulate(
+        crystal, 20.0, energies=1, electrons=20_000, depths="last elastic event"
+    )
     potential = crystal_potential(crystal, float(transport.energies_kev[0]), 0.05)
     share = transport.depth_weights[0][:200].reshape(-1, 2).sum(axis=1)
     share = share[: int((np.cumsum(share) < 0.99).sum()) + 1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 from kikuchinet.crystal import Crystal, crystals
-from kikuchinet.diffraction import ElectronTransport, MasterPattern, simulate
+from kikuchinet.diffraction import PRESETS, ElectronTransport, MasterPattern, simulate
 from kikuchinet.diffraction.folding import fold, grid_operations
 from kikuchinet.diffraction.lambert import direction_to_square, lambert_grid, square_to_direction
 from kikuchinet.errors import InputError
@@ -113,19 +114,31 @@ def test_presets_agree_where_they_should() -> None:
     accurate = simulate(crystals["Ni"], half_width=16, transport=one_energy("Ni"))
     fast = simulate(crystals["Ni"], half_width=16, preset="fast", transport=one_energy("Ni"))
     assert accurate.settings["preset"] == "accurate"
-    assert 0.9 < ncc(accurate.upper, fast.upper) < 0.999
+    assert accurate.settings["mean_strong_beams"] > fast.settings["mean_strong_beams"]
+    assert 0.97 < ncc(accurate.upper, fast.upper) < 0.9999
 
 
-def test_tiled_and_exact_give_the_same_master_pattern(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_cells_get_what_they_can_afford(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A limit to the work lowers the cut-offs, as far as needed, and the settings say so."""
+    cheap = replace(PRESETS["accurate"], most_operations=3e3)
+    monkeypatch.setitem(PRESETS, "cheap", cheap)
+    full = simulate(crystals["Ni"], half_width=12, transport=one_energy("Ni"))
+    less = simulate(crystals["Ni"], half_width=12, preset="cheap", transport=one_energy("Ni"))
+    assert full.settings["beam_selection"]["cutoff"] == PRESETS["accurate"].selection.cutoff
+    assert less.settings["beam_selection"]["cutoff"] < 0.8 * full.settings["beam_selection"]["cutoff"]
+    assert less.settings["mean_strong_beams"] < full.settings["mean_strong_beams"]
+    assert ncc(full.upper, less.upper) > 0.98
+
+
+def test_a_map_in_tiles_is_the_map_direction_by_direction(monkeypatch: pytest.MonkeyPatch) -> None:
     crystal = crystals["Ta"]
     transport = one_energy(crystal.name)
-    monkeypatch.setattr("kikuchinet.diffraction.simulation._tiled_is_cheaper", lambda *_: False)
-    exact = simulate(crystal, half_width=16, transport=transport)
-    monkeypatch.setattr("kikuchinet.diffraction.simulation._tiled_is_cheaper", lambda *_: True)
-    tiled = simulate(crystal, half_width=16, transport=transport)
-    assert exact.settings["solver"] == "exact"
-    assert tiled.settings["solver"] == "tiled"
-    assert ncc(exact.upper, tiled.upper) > 0.999
+    monkeypatch.setitem(PRESETS, "fast alone", replace(PRESETS["fast"], tile_rad=0.0))
+    monkeypatch.setitem(PRESETS, "fast together", replace(PRESETS["fast"], tile_rad=0.06))
+    alone = simulate(crystal, half_width=60, preset="fast alone", transport=transport)
+    together = simulate(crystal, half_width=60, preset="fast together", transport=transport)
+    assert together.settings["mean_strong_beams"] > alone.settings["mean_strong_beams"]
+    assert ncc(alone.upper, together.upper) > 0.99
 
 
 def test_file_goes_round_and_loads_in_kikuchipy(small_master: MasterPattern, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from kikuchinet.diffraction.bloch import BeamSelection, exact_intensities
 from kikuchinet.diffraction.folding import fold, grid_operations
 from kikuchinet.diffraction.lambert import lambert_grid
 from kikuchinet.diffraction.potential import crystal_potential
-from kikuchinet.diffraction.simulation import Preset
+from kikuchinet.diffraction.presets import Preset
 
 PLAIN = SyntheticRanges(most_sites=3, most_atoms=60, mixed_fraction=0.0, vacant_fraction=0.0)
 REFLECTIONS = 300
@@ -155,11 +155,10 @@ def test_a_whole_map_is_folded_as_it_should_be(
     assert len(used) == len(expected)
 
     half_width, d_min_nm = 4, few_reflections_nm(crystal)
-    monkeypatch.setitem(PRESETS, "coarse", Preset(d_min_nm, SELECTION, 0.5, 1))
+    monkeypatch.setitem(PRESETS, "coarse", Preset(d_min_nm, SELECTION, 1, 0.0, 2e-3, bethe=True))
     transport = ElectronTransport(
         np.array([20.0]), np.ones(1), 0.5, (DEPTHS / DEPTHS.sum())[None], float("nan"), 20.0
     )
-    monkeypatch.setattr("kikuchinet.diffraction.simulation._tiled_is_cheaper", lambda *_: False)
     master = simulate(crystal, 20.0, half_width, "coarse", transport)
 
     # Each pixel by itself, with depth weights written out again from the docstring of `simulate`.

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from kikuchinet.crystal import Crystal, crystals
+from kikuchinet.diffraction.potential import crystal_potential
 from kikuchinet.diffraction.transport import ElectronTransport, escape_statistics
 from kikuchinet.errors import InputError
 
@@ -67,10 +68,32 @@ def test_backscatter_yield_at_other_energies(name: str, energy_kev: float) -> No
 
 
 def test_heavier_matter_lets_electrons_out_from_less_deep() -> None:
-    depth = [
-        ElectronTransport.simulate(crystals[n], electrons=10_000).mean_depth_nm for n in ("Si", "Ni", "W")
-    ]
-    assert depth[0] > 2.0 * depth[1] > 4.0 * depth[2] * 0.8
+    attenuated, counted = (
+        [
+            ElectronTransport.simulate(crystals[n], electrons=10_000, depths=law).mean_depth_nm
+            for n in ("Si", "Ni", "W")
+        ]
+        for law in ("absorption", "last elastic event")
+    )
+    assert attenuated[0] > 2.0 * attenuated[1] > 2.4 * attenuated[2]
+    assert counted[0] > 2.0 * counted[1] > 3.2 * counted[2]
+
+
+@pytest.mark.parametrize("name", ["Al", "Ni", "quartz"])
+def test_depths_fall_as_the_waves_do(name: str) -> None:
+    """The default law is the attenuation in the crystal's own potential, so that the source is uniform."""
+    transport = ElectronTransport.simulate(crystals[name], energies=2, electrons=10_000)
+    for energy, weights in zip(transport.energies_kev, transport.depth_weights, strict=True):
+        depth = np.arange(len(weights)) * transport.depth_step_nm
+        length = crystal_potential(crystals[name], float(energy), 0.1).absorption_length_nm
+        source = weights[1:] * np.exp(2.0 * np.pi * depth[1:] / length)
+        np.testing.assert_allclose(source, source[0], rtol=1e-6)
+        assert weights[0] == pytest.approx(0.5 * source[0], rel=1e-6)
+
+
+def test_no_such_law_of_depths() -> None:
+    with pytest.raises(InputError, match="no such law"):
+        ElectronTransport.simulate(crystals["Ni"], electrons=1000, depths="deep")
 
 
 def test_weights_are_shares_and_energies_fall() -> None:

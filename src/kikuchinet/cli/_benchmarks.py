@@ -6,7 +6,6 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,8 +13,6 @@ import numpy as np
 PATTERN_SIDE = 128
 PATTERNS = 512
 REPEATS = 3
-EMSOFT_FILE = "ni_mc_mp_20kv_uint8_gzip_opts9.h5"
-"""EMsoft's Ni master pattern as it lies inside kikuchipy, with EMsoft's own log."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +45,23 @@ class Comparison:
     def ratio(self) -> float:
         """Ours over theirs."""
         return self.ours / self.theirs
+
+
+@dataclass(frozen=True)
+class Missing:
+    """A peer that is not on this machine.
+
+    Parameters
+    ----------
+    benchmark, peer
+        What would have been measured, and what against.
+    note
+        How to get it.
+    """
+
+    benchmark: str
+    peer: str
+    note: str
 
 
 def correlation(first: np.ndarray, second: np.ndarray) -> float:
@@ -108,46 +122,21 @@ def projection() -> Comparison:
     )
 
 
-def simulate() -> Comparison:
-    """Simulate Ni at the settings of EMsoft's file in kikuchipy, against the time that EMsoft logged in it.
+def simulation_benchmarks() -> list[Comparison | Missing]:
+    """All that `kikuchinet benchmark simulate` measures."""
+    from kikuchinet.cli import _simulation_benchmarks as benchmarks
 
-    EMsoft itself is not run: its time is from another machine, taken per thread.
-    """
-    import h5py
-    import kikuchipy
-
-    from kikuchinet.crystal import crystals
-    from kikuchinet.diffraction import ElectronTransport, MasterPattern
-    from kikuchinet.diffraction import simulate as run
-
-    signal = kikuchipy.data.nickel_ebsd_master_pattern_small(projection="lambert", hemisphere="both")
-    path = Path(kikuchipy.__file__).parent / "data" / "emsoft_ebsd_master_pattern" / EMSOFT_FILE
-    with h5py.File(path) as file:
-        seconds = float(file["EMheader/EBSDmaster/Duration"][0])
-        threads = int(file["NMLparameters/EBSDMasterNameList/nthreads"][0])
-        half_width = int(file["NMLparameters/EBSDMasterNameList/npx"][0])
-    transport = ElectronTransport.from_emsoft(path)
-    made: list[MasterPattern] = []
-
-    def ours() -> None:
-        made.append(
-            run(crystals["Ni"], energy_kev=20.0, half_width=half_width, preset="parity", transport=transport)
-        )
-
-    own = best_time(ours, repeats=1)
-    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    agreement = correlation(made[-1].upper, np.asarray(signal.data[0], dtype=np.float32))
-    return Comparison(
-        "simulate",
-        "EMsoft's logged time",
-        1.0 / (own * processors),
-        1.0 / (seconds * threads),
-        "master patterns per second and thread",
-        agreement,
-        f"Ni, {2 * half_width + 1} x {2 * half_width + 1}, ours {own:.2f} s on {processors} processors, EMsoft "
-        f"{seconds:.2f} s on {threads} threads of another machine",
-    )
+    return [
+        benchmarks.emsoft_log(),
+        benchmarks.de_ebsd(),
+        benchmarks.eigensolver("Ni", 200),
+        benchmarks.eigensolver("Mo3Si", 6),
+        benchmarks.matrix_products("W"),
+    ]
 
 
-BENCHMARKS: dict[str, Callable[[], Comparison]] = {"simulate": simulate, "projection": projection}
+BENCHMARKS: dict[str, Callable[[], list[Comparison | Missing]]] = {
+    "simulate": simulation_benchmarks,
+    "projection": lambda: [projection()],
+}
 """What ``kikuchinet benchmark`` knows, by name."""

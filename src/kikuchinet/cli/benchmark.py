@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from kikuchinet.cli._benchmarks import BENCHMARKS, Comparison
+from kikuchinet.cli._benchmarks import BENCHMARKS, Comparison, Missing
 from kikuchinet.cli._output import console, table
 from kikuchinet.cli._progress import progress
 
@@ -33,31 +33,36 @@ def benchmark(
     for name in chosen:
         if name not in BENCHMARKS:
             raise typer.BadParameter(f"{name!r} is none of {', '.join(BENCHMARKS)}", param_hint="NAME")
-    results = []
+    results: list[Comparison | Missing] = []
     with progress("Measuring", "benchmarks") as advance:
         for done, name in enumerate(chosen):
             advance(done, len(chosen))
-            results.append(BENCHMARKS[name]())
+            results += BENCHMARKS[name]()
     if as_json:
-        print(json.dumps([asdict(result) | {"ratio": result.ratio} for result in results], indent=1))
+        print(json.dumps([_plain(result) for result in results], indent=1))
     else:
         _print(results)
 
 
-def _print(results: list[Comparison]) -> None:
+def _plain(result: Comparison | Missing) -> dict[str, object]:
+    return asdict(result) | ({"ratio": result.ratio} if isinstance(result, Comparison) else {})
+
+
+def _print(results: list[Comparison | Missing]) -> None:
     rows = table(
         "benchmark", "peer", "ours", "theirs", "ratio", "unit", "agreement", right=("ours", "theirs", "ratio")
     )
     for result in results:
-        rows.add_row(
-            result.benchmark,
-            result.peer,
-            f"{result.ours:,.4g}",
-            f"{result.theirs:,.4g}",
-            f"{result.ratio:,.1f}",
-            result.unit,
-            f"{result.agreement:.6f}",
-        )
+        if isinstance(result, Comparison):
+            rows.add_row(
+                result.benchmark,
+                result.peer,
+                f"{result.ours:,.4g}",
+                f"{result.theirs:,.4g}",
+                f"{result.ratio:,.3g}",
+                result.unit,
+                f"{result.agreement:.6f}",
+            )
     console().print(rows)
     for result in results:
-        console().print(f"{result.benchmark}: {result.note}")
+        console().print(f"{result.benchmark}, {result.peer}: {result.note}")

@@ -13,7 +13,7 @@ References
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numba as nb
 import numpy as np
@@ -36,13 +36,16 @@ class BeamSelection:
     weak
         Beams up to weak · λ|U_0| enter by perturbation; `weak` = `strong` means none.
     cutoff
-        A reflection with |s_g| > cutoff · λ|U_g| is left out altogether.
+        A reflection with |s_g| > cutoff · λ|U_g| is left out.
     forbidden_s_per_nm
         A forbidden reflection takes part while |s_g| is below this, 1/nm: double diffraction feeds it. ``None`` asks
         instead how strongly it is fed, see :func:`reflection_strengths`.
     modulus_diagonal
         Perturb the diagonal by |U_{g-w}|² as EMsoft does instead of the product U_{g-w} U_{w-g}, which also
         carries the weak beams' absorption. For comparison with EMsoft only.
+    weak_cutoff
+        Beams with |s_g| between `cutoff` and weak_cutoff · λ|U_g| still count as weak ones, where weak beams are folded in
+        (`tiled_intensities`). ``None`` means the same as `cutoff`.
     """
 
     strong: float
@@ -51,6 +54,11 @@ class BeamSelection:
     forbidden_s_per_nm: float | None = 1.0
     modulus_diagonal: bool = False
     weak_cutoff: float | None = None
+
+    def scaled(self, factor: float) -> BeamSelection:
+        """Return the same with both cut-offs multiplied."""
+        weak_cutoff = None if self.weak_cutoff is None else factor * self.weak_cutoff
+        return replace(self, cutoff=factor * self.cutoff, weak_cutoff=weak_cutoff)
 
     @property
     def numbers(self) -> tuple[float, float, float, float, float, float]:

@@ -11,9 +11,29 @@ from scipy.interpolate import CubicSpline
 from kikuchinet.crystal import Crystal
 from kikuchinet.diffraction.electrons import potential_volt, relativistic_factor, wavelength_nm
 from kikuchinet.diffraction.scattering import elastic_factor, scattering_factor
+from kikuchinet.errors import InputError
 
 _FACTOR_SAMPLES_PER_INVERSE_NM = 20
 """Scattering factors vary over several 1/nm; a cubic spline at 0.05 1/nm is exact to 1e-8."""
+
+
+@dataclass(frozen=True, eq=False)
+class Emitters:
+    """Where backscattered electrons start: the atoms of a primitive cell.
+
+    Attributes
+    ----------
+    positions
+        (n, 3) fractional coordinates of the conventional cell.
+    strengths
+        (n,) Z² times occupancy, times the lattice points of the conventional cell.
+    b_iso_nm2
+        (n,) B factors.
+    """
+
+    positions: NDArray[np.float64]
+    strengths: NDArray[np.float64]
+    b_iso_nm2: NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -34,6 +54,8 @@ class CrystalPotential:
         Σ_atoms occ Z² exp(2πi g·r) exp(-B g²/4): weights of localised (Rutherford-like) backscattering.
     extent
         (3,) largest index of the box.
+    emitters
+        The atoms behind `s`.
     """
 
     wavelength_nm: float
@@ -42,6 +64,7 @@ class CrystalPotential:
     u: NDArray[np.complex128]
     s: NDArray[np.complex128]
     extent: NDArray[np.int64]
+    emitters: Emitters
 
     @property
     def u_0(self) -> complex:
@@ -160,6 +183,43 @@ def crystal_potential(
         u=u,
         s=s,
         extent=extent,
+        emitters=_emitters(crystal),
+    )
+
+
+_CENTRING_SHIFTS = {
+    "P": [],
+    "I": [(0.5, 0.5, 0.5)],
+    "A": [(0.0, 0.5, 0.5)],
+    "B": [(0.5, 0.0, 0.5)],
+    "C": [(0.5, 0.5, 0.0)],
+    "F": [(0.0, 0.5, 0.5), (0.5, 0.0, 0.5), (0.5, 0.5, 0.0)],
+    "R": [(2 / 3, 1 / 3, 1 / 3), (1 / 3, 2 / 3, 2 / 3)],
+}
+"""Lattice points of the conventional cell besides the origin (R: obverse setting), International Tables A, table 2.1.1.2."""
+
+
+def _emitters(crystal: Crystal) -> Emitters:
+    """One atom of each set that the lattice's centring makes equivalent; they emit alike into all beams."""
+    atoms = crystal.atoms()
+    shifts = np.array(_CENTRING_SHIFTS[crystal.centring]).reshape(-1, 3)
+    left = np.ones(len(atoms.z), dtype=bool)
+    chosen = []
+    for i in range(len(atoms.z)):
+        if not left[i]:
+            continue
+        chosen.append(i)
+        for shift in shifts:
+            apart = atoms.positions - atoms.positions[i] - shift
+            same = np.abs(apart - np.round(apart)).max(axis=1) < 1e-4
+            left &= ~(same & (atoms.site_index == atoms.site_index[i]))
+    points = len(shifts) + 1
+    if len(chosen) * points != len(atoms.z):
+        raise InputError(crystal.name, "its atoms do not have the translations of its lattice")
+    return Emitters(
+        np.asarray(atoms.positions[chosen], dtype=np.float64),
+        points * atoms.z[chosen].astype(np.float64) ** 2 * atoms.occupancy[chosen],
+        np.asarray(atoms.b_iso_nm2[chosen], dtype=np.float64),
     )
 
 

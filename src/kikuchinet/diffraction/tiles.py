@@ -6,7 +6,8 @@ Neighbouring directions share the potential and differ only in excitation errors
    step. Beams that are weak for all of them are folded in (Löwdin's partitioning): they bend the potential that the
    strong beams feel, as in Bethe's second-order theory, *and* they carry intensity to the atoms. The second part is
    what makes few beams enough: backscattering happens within some 5 pm of an atom, and a wave field is that sharp only
-   with the hundreds of high-order beams that no direction brings near their Bragg angle.
+   with the hundreds of high-order beams that no direction brings near their Bragg angle. What the atoms see of the waves
+   has few numbers (`emission`), so weak beams by the hundred cost little.
 2. each direction differs from the centre by a phase per beam and step, split off symmetrically (Strang). Only
    *differences* of excitation errors from the centre are split off, so the error is small.
 A tile of one direction is the same calculation without splitting; powers of E then take several steps at once.
@@ -25,117 +26,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kikuchinet.diffraction.bloch import BeamSelection, reflection_strengths
+from kikuchinet.diffraction.emission import emission_amplitudes
 from kikuchinet.diffraction.potential import CrystalPotential
-
-
-@nb.njit(cache=True)
-def _spectral_norm(a):
-    """Largest singular value of a nearly Hermitian matrix, by power iteration; a few per cent are enough here."""
-    n = a.shape[0]
-    vector = np.ones(n, np.complex64)
-    norm = np.float32(0.0)
-    for _ in range(10):
-        vector = np.dot(a, vector)
-        norm = np.sqrt(np.sum(vector.real**2 + vector.imag**2))
-        vector = vector / norm
-    return norm
-
-
-@nb.njit(cache=True)
-def _exponential(a, factor):
-    """exp(factor · a) in complex64: Taylor polynomial of degree 6 with three products, then squarings.
-
-    The spectral norm of the scaled matrix is at most 0.6, so the remainder is 0.6^7 / 7! = 6e-6.
-    """
-    n = a.shape[0]
-    norm = 1.05 * _spectral_norm(a) * abs(factor)
-    squarings = 0
-    while norm > 0.6 * 2.0**squarings:
-        squarings += 1
-    x = a * np.complex64(factor / 2.0**squarings)
-    x2 = np.dot(x, x)
-    x3 = np.dot(x2, x)
-    e = np.empty_like(x)
-    high = np.empty_like(x)
-    for i in range(n):
-        for j in range(n):
-            e[i, j] = x[i, j] + np.float32(1 / 2) * x2[i, j]
-            high[i, j] = (
-                np.float32(1 / 24) * x[i, j] + np.float32(1 / 120) * x2[i, j] + np.float32(1 / 720) * x3[i, j]
-            )
-        e[i, i] += np.float32(1.0)
-        high[i, i] += np.float32(1 / 6)
-    e += np.dot(x3, high)
-    for _ in range(squarings):
-        e = np.dot(e, e)
-    return e
-
-
-@nb.njit(cache=True, fastmath=True)
-def _add_overlaps(waves, scattered, weights, out):
-    """Add weight_j · Re(ψ_j† Tψ_j) of each column j to `out`."""
-    n, m = waves.shape
-    for i in range(n):
-        for j in range(m):
-            out[j] += weights[j] * (
-                waves[i, j].real * scattered[i, j].real + waves[i, j].imag * scattered[i, j].imag
-            )
-
-
-@nb.njit(cache=True, fastmath=True)
-def _multiply(factors, waves, out):
-    n, m = waves.shape
-    for i in range(n):
-        for j in range(m):
-            out[i, j] = factors[i, j] * waves[i, j]
-
-
-@nb.njit(cache=True)
-def _depth_sum(e, source, weights):
-    """Σ_k w_k ψ_k† T ψ_k for one direction, ψ_k = E^k e_0; sixteen steps at once with E^16."""
-    n = e.shape[0]
-    depth = weights.shape[0]
-    waves = np.zeros((n, 1), np.complex64)
-    waves[0, 0] = 1.0
-    power = e
-    block = 1
-    while block < 16 and block < depth:
-        more = np.empty((n, 2 * block), np.complex64)
-        more[:, :block] = waves
-        more[:, block:] = np.dot(power, waves)
-        waves = more
-        power = np.dot(power, power)
-        block *= 2
-    total = np.zeros(block, np.float64)
-    shares = np.zeros(block, np.float64)
-    scattered = np.empty((n, block), np.complex64)
-    for done in range(0, depth, block):
-        if done > 0:
-            waves = np.dot(power, waves)
-        shares[:] = 0.0
-        end = min(block, depth - done)
-        shares[:end] = weights[done : done + end]
-        np.dot(source, waves, scattered)
-        _add_overlaps(waves, scattered, shares, total)
-    return total.sum()
-
-
-@nb.njit(cache=True)
-def _split_depth_sums(e, source, half, weights, out):
-    """Σ_k w_k ψ_k† T ψ_k for all directions, ψ_{k+1} = half · E (half · ψ_k)."""
-    n, count = half.shape
-    waves = np.zeros((n, count), np.complex64)
-    waves[0] = 1.0
-    shares = np.empty(count, np.float64)
-    turned = np.empty((n, count), np.complex64)
-    product = np.empty((n, count), np.complex64)
-    for k in range(weights.shape[0]):
-        np.dot(source, waves, product)
-        shares[:] = weights[k]
-        _add_overlaps(waves, product, shares, out)
-        _multiply(half, waves, turned)
-        np.dot(e, turned, product)
-        _multiply(half, product, waves)
+from kikuchinet.diffraction.propagation import depth_sum, exponential, split_depth_sums
 
 
 @nb.njit(cache=True, fastmath=True)
@@ -218,28 +111,57 @@ def _gather(table, hkl, extent, left, right, sign):
 
 
 @nb.njit(cache=True)
-def _fold(a, t, hkl, u, s_table, extent, strong, weak, weak_errors, wavelength, u0):
-    """Fold the weak beams into the dynamical matrix and into the source matrix.
+def _followers(hkl, u, extent, strong, weak, weak_errors, wavelength, u0):
+    """Amplitudes of weak beams per amplitude of strong ones, (m, n): ψ_w = -Σ_h U_{w-h} ψ_h / D_w, D_w = 2 s_w/λ + i U'_0.
 
-    A weak beam follows the strong ones, ψ_w = -Σ_h U_{w-h} ψ_h / D_w with D_w = 2 s_w/λ + i U'_0; 1/D is averaged over the
-    tile's directions, which also disarms a beam that passes its Bragg angle within the tile.
+    1/D is averaged over the tile's directions, which also disarms a beam that passes its Bragg angle within the tile.
     """
-    m, count = weak_errors.shape
     follow = _gather(u, hkl, extent, weak, strong, 1)
+    m, count = weak_errors.shape
     for w in range(m):
         inverse = 0.0j
         for d in range(count):
             inverse += 1.0 / (2.0 * weak_errors[w, d] / wavelength + 1j * u0.imag)
         follow[w] *= np.complex64(-inverse / count)
-    a += np.dot(_gather(u, hkl, extent, strong, weak, 1), follow)
-    cross = np.dot(_gather(s_table, hkl, extent, strong, weak, -1), follow)
-    t += cross + np.conj(cross.T)
-    t += np.dot(np.conj(follow.T).copy(), np.dot(_gather(s_table, hkl, extent, weak, weak, -1), follow))
+    return follow
+
+
+@nb.njit(cache=True)
+def _source_matrix(hkl, s_table, extent, strong, weak, follow):
+    """S among the strong beams, the weak ones folded in, (n, n)."""
+    source = _gather(s_table, hkl, extent, strong, strong, -1)
+    if weak.shape[0] > 0:
+        cross = np.dot(_gather(s_table, hkl, extent, strong, weak, -1), follow)
+        source += cross + np.conj(cross.T)
+        among = np.dot(_gather(s_table, hkl, extent, weak, weak, -1), follow)
+        source += np.dot(np.conj(follow.T).copy(), among)
+    return source
+
+
+@nb.njit(cache=True)
+def _source_factor(amplitudes, strong, weak, follow):
+    """F among the strong beams, the weak ones folded in, (rows, n)."""
+    rows = amplitudes.shape[1]
+    factor = np.empty((rows, strong.shape[0]), np.complex64)
+    for i in range(strong.shape[0]):
+        factor[:, i] = amplitudes[strong[i]]
+    if weak.shape[0] > 0:
+        chosen = np.empty((rows, weak.shape[0]), np.complex64)
+        for i in range(weak.shape[0]):
+            chosen[:, i] = amplitudes[weak[i]]
+        factor += np.dot(chosen, follow)
+    return factor
+
+
+@nb.njit(cache=True)
+def squares_are_cheaper(strong, weak, waves, rows):
+    """Whether products with F (rows, n), folding included, take fewer multiplications than those with S (n, n)."""
+    return rows * (weak + waves) < weak * (weak + 2 * strong) + waves * strong
 
 
 @nb.njit(cache=True)
 def _tile(
-    directions, hkl, g, u, s_table, strengths, extent, wavelength, selection, weights, step, out, beams
+    directions, hkl, g, u, s_table, amplitudes, strengths, extent, wavelength, selection, weights, step, out, beams
 ):  # fmt: skip
     count = directions.shape[0]
     u0 = u[extent[0], extent[1], extent[2]]
@@ -248,38 +170,45 @@ def _tile(
     )
     n = strong.shape[0]
     a = _gather(u, hkl, extent, strong, strong, 1)
-    source = _gather(s_table, hkl, extent, strong, strong, -1)
     middle = np.empty(n)
     for i in range(n):
         middle[i] = _error(g[strong[i]], centre, 1.0 / wavelength)
         # The real part of U_0 is in the wavelength already.
         a[i, i] += np.complex64(2.0 * middle[i] / wavelength - u0.real)
+    follow = _followers(hkl, u, extent, strong, weak, weak_errors, wavelength, u0)
     if weak.shape[0] > 0:
-        _fold(a, source, hkl, u, s_table, extent, strong, weak, weak_errors, wavelength, u0)
-    e = _exponential(a, 1j * np.pi * wavelength * step)
+        a += np.dot(_gather(u, hkl, extent, strong, weak, 1), follow)
+    # As a sum of squares where that costs less to fold and to apply.
+    squares = squares_are_cheaper(n, weak.shape[0], count * weights.shape[0], amplitudes.shape[1])
+    if squares:
+        source = _source_factor(amplitudes, strong, weak, follow)
+    else:
+        source = _source_matrix(hkl, s_table, extent, strong, weak, follow)
+    e = exponential(a, 1j * np.pi * wavelength * step)
     beams[:, 0] = n
     beams[:, 1] = weak.shape[0]
     if count == 1:
-        out[0] = _depth_sum(e, source, weights)
+        out[0] = depth_sum(e, source, squares, weights)
         return
     # Half of a step's phase comes before the scattering and half after it.
     half = np.empty((n, count), np.complex64)
     for i in range(n):
         for d in range(count):
             half[i, d] = np.complex64(np.exp(1j * np.pi * (errors[i, d] - middle[i]) * step))
-    _split_depth_sums(e, source, half, weights, out)
+    split_depth_sums(e, source, squares, half, weights, out)
 
 
 @nb.njit(cache=True, parallel=True, nogil=True)
 def _all_tiles(
-    starts, directions, hkl, g, u, s_table, strengths, extent, wavelength, selection, weights, step, out, beams
+    starts, directions, hkl, g, u, s_table, amplitudes, strengths, extent, wavelength, selection, weights, step,
+    out, beams,
 ):  # fmt: skip
     for i in nb.prange(starts.shape[0] - 1):
         a = starts[i]
         b = starts[i + 1]
         _tile(
-            directions[a:b], hkl, g, u, s_table, strengths, extent, wavelength, selection, weights, step,
-            out[a:b], beams[a:b],
+            directions[a:b], hkl, g, u, s_table, amplitudes, strengths, extent, wavelength, selection, weights,
+            step, out[a:b], beams[a:b],
         )  # fmt: skip
 
 
@@ -291,6 +220,7 @@ def tiled_intensities(
     weights: NDArray[np.float64],
     step_nm: float,
     strengths: NDArray[np.float64] | None = None,
+    amplitudes: NDArray[np.complex64] | None = None,
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Backscattered intensity along each direction, tile by tile.
 
@@ -310,6 +240,8 @@ def tiled_intensities(
         Depth step of `weights`.
     strengths
         What `reflection_strengths` gives, where the caller has it already.
+    amplitudes
+        What `emission_amplitudes` gives, likewise.
 
     Returns
     -------
@@ -329,8 +261,9 @@ def tiled_intensities(
         sorted_directions,
         potential.hkl,
         potential.g,
-        potential.u,
-        potential.s,
+        potential.u.astype(np.complex64),
+        potential.s.astype(np.complex64),
+        emission_amplitudes(potential) if amplitudes is None else amplitudes,
         reflection_strengths(potential, selection) if strengths is None else strengths,
         potential.extent,
         potential.wavelength_nm,
