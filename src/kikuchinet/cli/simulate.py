@@ -70,6 +70,15 @@ def simulate(
             "--preset", help="accurate: converged; parity: the settings of EMsoft, for comparisons."
         ),
     ] = Preset.ACCURATE,
+    device: Annotated[
+        str | None,
+        typer.Option(
+            "--device",
+            help="Solve on a PyTorch device, such as cuda, one crystal after the other. By default compiled code runs on "
+            "all cores.",
+            show_default=False,
+        ),
+    ] = None,
     scheduler: Annotated[
         str | None,
         typer.Option(
@@ -118,6 +127,15 @@ def simulate(
         raise typer.BadParameter(
             "counts processes of this machine; not with --scheduler", param_hint="--jobs"
         )
+    if device is not None:
+        from kikuchinet._torch import torch_device
+
+        torch_device(device)
+        if scheduler is not None or (workers or 1) > 1:
+            raise typer.BadParameter(
+                "solves one crystal after the other; not with --scheduler or --jobs", param_hint="--device"
+            )
+        workers = 1
     chosen, unreadable = find_crystals(crystals or (), library=whole_library, space_group=space_group)
     if not chosen and not unreadable:
         raise InputError(f"space group {space_group}", "none of these crystals has it")
@@ -131,7 +149,11 @@ def simulate(
     orders = [
         _Order(
             SimulationJob(
-                one.crystal, energy_kev=energy_kev, half_width=half_width, preset=preset.value
+                one.crystal,
+                energy_kev=energy_kev,
+                half_width=half_width,
+                preset=preset.value,
+                device=device,
             ),
             out / f"{one.stem}.h5",
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -104,16 +104,41 @@ class EnergyProblem:
     weights: NDArray[np.float64]
     step_nm: float
 
-    def solve(self, device: str | None, progress: Callable[[float], None]) -> Solution:
-        """Solve for all directions, on a torch device or with compiled code on all processors."""
+    def solve(
+        self,
+        device: str | None,
+        progress: Callable[[float], None],
+        only: NDArray[np.int64] | None = None,
+    ) -> Solution:
+        """Solve for all directions, on a torch device or with compiled code on all processors.
+
+        Parameters
+        ----------
+        device
+            A torch device, or ``None`` for compiled code.
+        progress
+            Called with the fraction done.
+        only
+            Directions that are wanted, (k,); the intensities of others may be left as zero. Tiles stay as they are.
+        """
         strengths = reflection_strengths(self.potential, self.settings.selection)
         plan = self._plan(strengths)
+        if only is not None:
+            return self._of_some(plan, strengths, np.isin(plan.labels, plan.labels[only]))
         run = self._in_parts if device is None else partial(self._on_device, device=device)
         intensities, beams = run(plan, strengths, progress)
         strong, weak = beams.mean(axis=0)
         _, first, counts = np.unique(plan.labels, return_index=True, return_counts=True)
         operations = _operations(beams[first], counts, len(self.weights), emission_rows(self.potential))
         return Solution(intensities, plan.selection, float(strong), float(weak), float(operations.sum()))
+
+    def _of_some(self, plan: _Plan, strengths: NDArray[np.float64], wanted: NDArray[np.bool_]) -> Solution:
+        part = replace(self, directions=self.directions[wanted])
+        values, beams = part._in_parts(_Plan(plan.selection, plan.labels[wanted]), strengths, lambda _: None)
+        intensities = np.zeros(len(wanted))
+        intensities[wanted] = values
+        strong, weak = beams.mean(axis=0)
+        return Solution(intensities, plan.selection, float(strong), float(weak), float("nan"))
 
     def _in_parts(
         self, plan: _Plan, strengths: NDArray[np.float64], progress: Callable[[float], None]
