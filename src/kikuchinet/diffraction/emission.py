@@ -36,9 +36,18 @@ def _powers() -> list[tuple[int, int, int]]:
     ]  # fmt: skip
 
 
+_MOST_BYTES = 2**29
+"""Memory that F may take. A cell for which it would take more has as many rows as beams anyway."""
+
+
 def emission_rows(potential: CrystalPotential) -> int:
     """Number of rows of F."""
     return len(_powers()) * len(potential.emitters.strengths)
+
+
+def emission_pays(potential: CrystalPotential) -> bool:
+    """Whether F is small enough to be worth having; without it S itself is used."""
+    return emission_rows(potential) * len(potential.hkl) * 8 <= _MOST_BYTES
 
 
 def emission_amplitudes(potential: CrystalPotential) -> NDArray[np.complex64]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from kikuchinet.crystal import Crystal
 from kikuchinet.diffraction.bloch import BeamSelection, exact_intensities, reflection_strengths
-from kikuchinet.diffraction.emission import emission_amplitudes, emission_rows
+from kikuchinet.diffraction.emission import emission_amplitudes, emission_pays, emission_rows
 from kikuchinet.diffraction.folding import Folding, fold
 from kikuchinet.diffraction.lambert import lambert_grid
 from kikuchinet.diffraction.potential import CrystalPotential, crystal_potential
@@ -129,7 +129,7 @@ class EnergyProblem:
         intensities, beams = run(plan, strengths, progress)
         strong, weak = beams.mean(axis=0)
         _, first, counts = np.unique(plan.labels, return_index=True, return_counts=True)
-        operations = _operations(beams[first], counts, len(self.weights), emission_rows(self.potential))
+        operations = _operations(beams[first], counts, len(self.weights), self._rows)
         return Solution(intensities, plan.selection, float(strong), float(weak), float(operations.sum()))
 
     def _of_some(self, plan: _Plan, strengths: NDArray[np.float64], wanted: NDArray[np.bool_]) -> Solution:
@@ -149,7 +149,8 @@ class EnergyProblem:
         edges = np.concatenate([[0], np.flatnonzero(np.diff(labels[order])) + 1, [len(order)]])
         result = np.empty(len(order))
         beams = np.empty((len(order), 2), dtype=np.int64)
-        amplitudes = None if self.settings.bethe else emission_amplitudes(self.potential)
+        pays = not self.settings.bethe and emission_pays(self.potential)
+        amplitudes = emission_amplitudes(self.potential) if pays else np.empty((0, 0), dtype=np.complex64)
         for part in np.array_split(np.arange(len(edges) - 1), min(_PARTS, len(edges) - 1)):
             chosen = order[edges[part[0]] : edges[part[-1] + 1]]
             directions = self.directions[chosen]
@@ -194,6 +195,10 @@ class EnergyProblem:
             progress=progress,
         )
 
+    @property
+    def _rows(self) -> float:
+        return emission_rows(self.potential) if emission_pays(self.potential) else np.inf
+
     def _labels(self, pixels: int) -> NDArray[np.int64]:
         """(n,) number of the tile each direction lies in."""
         per_side = (2 * self.half_width) // pixels + 1
@@ -228,7 +233,7 @@ class EnergyProblem:
             tiles = [self.directions[labels == number] for number in numbers]
             beams = count_tile_beams(self.potential, tiles, selection, strengths)
             counts = np.array([len(tile) for tile in tiles])
-            arguments = beams, counts, len(self.weights), emission_rows(self.potential)
+            arguments = beams, counts, len(self.weights), self._rows
             total = counts.sum()
             found.append(
                 (
@@ -241,7 +246,7 @@ class EnergyProblem:
 
 
 def _operations(
-    beams: NDArray[np.int64], directions: NDArray[np.int64], depths: int, rows: int
+    beams: NDArray[np.int64], directions: NDArray[np.int64], depths: int, rows: float
 ) -> NDArray[np.float64]:
     """Complex multiplications in each tile's products.
 
@@ -254,7 +259,7 @@ def _operations(
     depths
         Number of depths.
     rows
-        What `emission_rows` gives.
+        What `emission_rows` gives; infinite where it does not pay.
     """
     n, m = beams.T.astype(np.float64)
     waves = depths * directions
@@ -264,7 +269,7 @@ def _operations(
 
 
 def _tile_costs(
-    beams: NDArray[np.int64], directions: NDArray[np.int64], depths: int, rows: int
+    beams: NDArray[np.int64], directions: NDArray[np.int64], depths: int, rows: float
 ) -> NDArray[np.float64]:
     """The same, weighted by how long they take.
 

@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kikuchinet.diffraction.bloch import BeamSelection, reflection_strengths
-from kikuchinet.diffraction.emission import emission_amplitudes
+from kikuchinet.diffraction.emission import emission_amplitudes, emission_pays
 from kikuchinet.diffraction.potential import CrystalPotential
 from kikuchinet.diffraction.propagation import depth_sum, exponential, split_depth_sums
 
@@ -179,7 +179,9 @@ def _tile(
     if weak.shape[0] > 0:
         a += np.dot(_gather(u, hkl, extent, strong, weak, 1), follow)
     # As a sum of squares where that costs less to fold and to apply.
-    squares = squares_are_cheaper(n, weak.shape[0], count * weights.shape[0], amplitudes.shape[1])
+    squares = amplitudes.shape[0] > 0 and squares_are_cheaper(
+        n, weak.shape[0], count * weights.shape[0], amplitudes.shape[1]
+    )
     if squares:
         source = _source_factor(amplitudes, strong, weak, follow)
     else:
@@ -212,6 +214,12 @@ def _all_tiles(
         )  # fmt: skip
 
 
+def _amplitudes(potential: CrystalPotential) -> NDArray[np.complex64]:
+    if emission_pays(potential):
+        return emission_amplitudes(potential)
+    return np.empty((0, 0), dtype=np.complex64)
+
+
 def tiled_intensities(
     potential: CrystalPotential,
     directions: NDArray[np.float64],
@@ -241,7 +249,7 @@ def tiled_intensities(
     strengths
         What `reflection_strengths` gives, where the caller has it already.
     amplitudes
-        What `emission_amplitudes` gives, likewise.
+        What `emission_amplitudes` gives, likewise; without rows, S itself is used.
 
     Returns
     -------
@@ -263,7 +271,7 @@ def tiled_intensities(
         potential.g,
         potential.u.astype(np.complex64),
         potential.s.astype(np.complex64),
-        emission_amplitudes(potential) if amplitudes is None else amplitudes,
+        _amplitudes(potential) if amplitudes is None else amplitudes,
         reflection_strengths(potential, selection) if strengths is None else strengths,
         potential.extent,
         potential.wavelength_nm,
