@@ -226,7 +226,7 @@ def _depth_integral(e, s_matrix, weights):
     waves[0, 0] = np.complex64(1.0)
     transposed = e.T.copy()
     # Rows 0..m-1 give rows m..2m-1 by E^m: whole matrix products instead of single vectors. Doubling stops at eight
-    # rows, where another power of E would cost more than it saves.
+    # rows, or sooner for few depths, where another power of E would cost more than it saves.
     power = transposed
     block = 1
     done = 1
@@ -234,7 +234,7 @@ def _depth_integral(e, s_matrix, weights):
         rows = min(block, depth - done)
         waves[done : done + rows] = np.dot(waves[done - block : done - block + rows], power)
         done += rows
-        if block < 8 and done < depth:
+        if block < 8 and 4 * done < depth:
             block *= 2
             power = np.dot(power, power)
     product = np.dot(waves, s_matrix)

@@ -70,10 +70,16 @@ class Solution:
 
 
 def plan_energy(
-    crystal: Crystal, transport: ElectronTransport, number: int, half_width: int, settings: Preset
+    crystal: Crystal,
+    transport: ElectronTransport,
+    number: int,
+    half_width: int,
+    settings: Preset,
+    folding: Folding | None = None,
 ) -> EnergyProblem:
-    """Set up what has to be solved for one of a transport's energies."""
-    folding = fold(crystal, half_width)
+    """Set up what has to be solved for one of a transport's energies; `folding` where the caller has it already."""
+    if folding is None:
+        folding = fold(crystal, half_width)
     directions = lambert_grid(half_width)[folding.rows, folding.columns]
     directions[:, 2] *= folding.signs
     energy = transport.beam_kev if settings.emsoft else float(transport.energies_kev[number])
@@ -123,6 +129,8 @@ class EnergyProblem:
         """
         strengths = reflection_strengths(self.potential, self.settings.selection)
         plan = self._plan(strengths)
+        if only is not None and not len(only):
+            return Solution(np.zeros(len(self.directions)), plan.selection, 0.0, 0.0, 0.0)
         if only is not None:
             return self._of_some(plan, strengths, np.isin(plan.labels, plan.labels[only]))
         run = self._in_parts if device is None else partial(self._on_device, device=device)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
@@ -65,22 +66,30 @@ def fold(crystal: Crystal, half_width: int) -> Folding:
         Half the width of the square.
     """
     size = 2 * half_width + 1
-    steps = np.arange(-half_width, half_width + 1)
-    y, x = np.meshgrid(steps, steps, indexing="ij")
-    best = None
-    # The equator belongs to both hemispheres: count it to the upper one.
-    equator = np.maximum(np.abs(x), np.abs(y)) == half_width
-    for operation in grid_operations(crystal):
-        for hemisphere, sign in ((0, 1), (1, -1)):
-            u = operation[0, 0] * x + operation[0, 1] * y
-            v = operation[1, 0] * x + operation[1, 1] * y
-            below = np.where(equator, 0, (operation[2, 2] * sign < 0)).astype(np.int64)
-            index = (below * size + v + half_width) * size + u + half_width
-            if best is None:
-                best = np.full((2, size, size), np.iinfo(np.int64).max)
-            best[hemisphere] = np.minimum(best[hemisphere], index)
-    assert best is not None  # the identity is always among the operations
+    best = _smallest_equivalents(grid_operations(crystal), half_width)
     chosen, source = np.unique(best, return_inverse=True)
     below, rest = np.divmod(chosen, size * size)
     rows, columns = np.divmod(rest, size)
     return Folding(rows, columns, 1 - 2 * below, source.reshape(2, size, size))
+
+
+@nb.njit(cache=True)
+def _smallest_equivalents(operations: NDArray[np.int64], half_width: int) -> NDArray[np.int64]:
+    """Smallest index, (hemisphere · size + row) · size + column, among the equivalents of every pixel, (2, size, size)."""
+    size = 2 * half_width + 1
+    best = np.full((2, size, size), 2 * size * size)
+    for hemisphere in range(2):
+        for row in range(size):
+            y = row - half_width
+            for column in range(size):
+                x = column - half_width
+                # The equator belongs to both hemispheres: count it to the upper one.
+                equator = max(abs(x), abs(y)) == half_width
+                for k in range(operations.shape[0]):
+                    u = operations[k, 0, 0] * x + operations[k, 0, 1] * y
+                    v = operations[k, 1, 0] * x + operations[k, 1, 1] * y
+                    turned = (operations[k, 2, 2] < 0) != (hemisphere == 1)
+                    below = 1 if turned and not equator else 0
+                    index = (below * size + v + half_width) * size + u + half_width
+                    best[hemisphere, row, column] = min(best[hemisphere, row, column], index)
+    return best

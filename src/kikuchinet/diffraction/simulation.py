@@ -83,7 +83,9 @@ def simulate(
                 if progress is not None:
                     progress((base + done) / len(transport.energy_weights))
 
-            solution = plan_energy(crystal, transport, number, half_width, settings).solve(device, report)
+            solution = plan_energy(crystal, transport, number, half_width, settings, folding).solve(
+                device, report
+            )
             total += share * solution.intensities
             strong += share * solution.mean_strong
             weak += share * solution.mean_weak
