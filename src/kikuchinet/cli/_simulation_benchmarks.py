@@ -85,11 +85,11 @@ def de_ebsd() -> Comparison | Missing:
 
     ours = 1.0 / _parity_nickel()[0]
     nickel = Crystal.from_parameters(
-        a=0.35236, space_group=225, atoms=[AtomSite("Ni", (0.0, 0.0, 0.0), dwf=0.0035)]
+        a=0.35236, space_group=225, atoms=[AtomSite("Ni", (0.0, 0.0, 0.0), debye_waller=0.0035)]
     )
     simulator = MasterPatternSimulator(
         nickel,
-        Microscope(energy_kev=20.0),
+        Microscope(energy=20e3),
         npx=200,
         dmin=0.05,
         bethe=BetheParameters(4.0, 8.0, 50.0),

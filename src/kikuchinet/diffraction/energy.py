@@ -58,6 +58,15 @@ _FULL_MAP = 30_000
 _CUTOFF_FACTORS = tuple(2.0 ** (-0.5 * k) for k in range(13))
 
 
+def _parts(order: NDArray[np.int64], edges: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    """Parts of whole tiles, each from all over the map: threads then have equally much to do."""
+    number = np.repeat(np.arange(len(edges) - 1), np.diff(edges))
+    rng = np.random.default_rng(0)
+    place = rng.permutation(len(edges) - 1)[number]
+    count = min(_PARTS, len(edges) - 1)
+    return [order[place % count == part] for part in range(count)]
+
+
 @dataclass(frozen=True, eq=False)
 class Solution:
     """Intensities (n,), beams as they were chosen, their mean numbers, and complex multiplications that it took."""
@@ -153,14 +162,14 @@ class EnergyProblem:
     ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         labels, selection = plan.labels, plan.selection
         order = np.argsort(labels, kind="stable")
-        # Parts are cut between tiles, where the label changes.
+        # Tiles begin where the label changes.
         edges = np.concatenate([[0], np.flatnonzero(np.diff(labels[order])) + 1, [len(order)]])
         result = np.empty(len(order))
         beams = np.empty((len(order), 2), dtype=np.int64)
         pays = not self.settings.bethe and emission_pays(self.potential)
         amplitudes = emission_amplitudes(self.potential) if pays else np.empty((0, 0), dtype=np.complex64)
-        for part in np.array_split(np.arange(len(edges) - 1), min(_PARTS, len(edges) - 1)):
-            chosen = order[edges[part[0]] : edges[part[-1] + 1]]
+        done = 0
+        for chosen in _parts(order, edges):
             directions = self.directions[chosen]
             if self.settings.bethe:
                 result[chosen], beams[chosen] = exact_intensities(
@@ -177,7 +186,8 @@ class EnergyProblem:
                     strengths,
                     amplitudes,
                 )
-            progress(edges[part[-1] + 1] / len(order))
+            done += len(chosen)
+            progress(done / len(order))
         return result, beams
 
     def _on_device(
