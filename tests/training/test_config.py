@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
+import kikuchinet as kn
 from kikuchinet.crystal import PAPER_MATERIALS
 from kikuchinet.errors import InputError
 from kikuchinet.training import TrainingConfig, read_config
@@ -25,25 +27,37 @@ def test_the_papers_settings():
     assert config.model.size == (246, 299)
 
 
-@pytest.mark.parametrize("name", ["xception-m3m-6-start", "xception-m3m-6"])
-def test_the_shipped_models_settings(name):
-    config = read_config(CONFIGS / f"{name}.toml")
-    assert config.name == name
+RUNS = ("xception-m3m-6-start", "xception-m3m-6-poor", "xception-m3m-6")
+"""The runs behind the model that ships; each goes on from the one before."""
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_the_shipped_models_settings(run):
+    config = read_config(CONFIGS / f"{run}.toml")
+    assert config.name == run
     assert config.masters is not None
     assert set(config.masters.materials) == {name for names in PAPER_MATERIALS.values() for name in names}
     assert config.model.classes == tuple(PAPER_MATERIALS)
-    assert config.size_at(config.total_images - 1) == config.model.size == (128, 128)
+    assert config.size_at(config.total_images - 1) == config.model.size
 
 
-def test_both_runs_of_the_shipped_model_share_their_physics():
-    first, second = (
-        read_config(CONFIGS / f"{name}.toml") for name in ("xception-m3m-6-start", "xception-m3m-6")
-    )
-    assert first.masters == second.masters
-    assert second.start == f"runs/{first.name}/model"
-    assert first.stream is not None
-    assert second.stream is not None
-    assert first.stream.seed != second.stream.seed
+def test_each_run_goes_on_from_the_one_before():
+    configs = [read_config(CONFIGS / f"{run}.toml") for run in RUNS]
+    for before, after in pairwise(configs):
+        assert after.start == f"runs/{before.name}/model"
+    assert all(config.stream is not None for config in configs)
+    assert len({config.stream.seed for config in configs}) == len(RUNS)
+
+
+def test_the_model_that_ships_was_made_by_its_config():
+    """Name, version and settings on the card are those of the committed configuration."""
+    config = read_config(CONFIGS / "xception-m3m-6.toml")
+    card = kn.load_model("xception-m3m-6").card
+    assert (card.name, card.version, card.size) == (config.name, config.version, config.model.size)
+    recorded = card.details["config"]
+    assert recorded["masters"]["materials"] == list(config.masters.materials)
+    assert recorded["stream"]["seed"] == config.stream.seed
+    assert sum(phase["images"] for phase in recorded["phases"]) == config.total_images
 
 
 def test_resolution_follows_the_phases():

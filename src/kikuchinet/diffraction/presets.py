@@ -55,7 +55,7 @@ PRESETS = {
         energies=3,
         tile_rad=0.011,
         depth_tail=5e-3,
-        most_operations=4e7,
+        most_operations=2e7,
     ),
     "fast": Preset(
         0.035,
