@@ -1,6 +1,6 @@
 """The gallery's figures: a simulated crystal of each of the ten space groups of class m-3m, as a ball and on a detector.
 
-    .venv/bin/python docs/figures/gallery.py [--half-width N] [--groups 221,225]
+    .venv/bin/python docs/figures/gallery.py [--half-width N] [--groups 221,225] [--preset fast]
 
 Writes docs/images/gallery-221.png to gallery-230.png. Nothing is kept between runs. All crystals are turned alike, so that
 the pictures differ by what the crystals are and by nothing else.
@@ -114,6 +114,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--half-width", type=int, default=200, help="of the master patterns")
     parser.add_argument("--groups", default=",".join(map(str, CRYSTALS)), help="which, with commas between")
+    parser.add_argument("--preset", default="accurate", help="numerical settings; fast for the largest cells")
     parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "images")
     options = parser.parse_args()
     mpl.use("Agg")
@@ -124,7 +125,7 @@ def main() -> None:
             kn.crystals[CRYSTALS[group]],
             ENERGY_KEV,
             half_width=options.half_width,
-            preset="accurate",
+            preset=options.preset,
             seed=SEED,
         )
         path = options.out / f"gallery-{group}.png"

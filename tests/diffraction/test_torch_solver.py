@@ -154,7 +154,10 @@ def _folded_solution(
     whole = potential.at(potential.u, difference)
     overlap = potential.at(potential.s, -difference)
     detuning = 2.0 * k * s[weak] + 1j * potential.u_0.imag
-    follow = np.concatenate([np.eye(n), -whole[n:, :n] / detuning[:, None]])
+    # Bounded as the amplitude of two coupled beams is.
+    largest = np.max(np.abs(whole[n:, :n]) ** 2, axis=1, initial=0.0)
+    inverse = detuning.conj() / (np.abs(detuning) ** 2 + 4.0 * largest)
+    follow = np.concatenate([np.eye(n), -whole[n:, :n] * inverse[:, None]])
     matrix = whole[:n, :n] + whole[:n, n:] @ follow[n:]
     matrix[np.diag_indices(n)] += 2.0 * k * s[strong] - potential.u_0.real
     values, vectors = linalg.eig(matrix)

@@ -114,14 +114,18 @@ def _gather(table, hkl, extent, left, right, sign):
 def _followers(hkl, u, extent, strong, weak, weak_errors, wavelength, u0):
     """Amplitudes of weak beams per amplitude of strong ones, (m, n): ψ_w = -Σ_h U_{w-h} ψ_h / D_w, D_w = 2 s_w/λ + i U'_0.
 
-    1/D is averaged over the tile's directions, which also disarms a beam that passes its Bragg angle within the tile.
+    1/D is averaged over the tile's directions, which also disarms a beam that passes its Bragg angle within the tile. And
+    it is bounded, D* / (|D|² + 4 max_h |U_{w-h}|²), as the amplitude of two coupled beams is: a beam may be weak by its own
+    U_w, near its Bragg angle, and yet be coupled strongly to another one.
     """
     follow = _gather(u, hkl, extent, weak, strong, 1)
     m, count = weak_errors.shape
     for w in range(m):
+        largest = np.max(follow[w].real ** 2 + follow[w].imag ** 2)
         inverse = 0.0j
         for d in range(count):
-            inverse += 1.0 / (2.0 * weak_errors[w, d] / wavelength + 1j * u0.imag)
+            real = 2.0 * weak_errors[w, d] / wavelength
+            inverse += (real - 1j * u0.imag) / (real**2 + u0.imag**2 + 4.0 * largest)
         follow[w] *= np.complex64(-inverse / count)
     return follow
 

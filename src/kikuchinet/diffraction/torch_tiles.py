@@ -159,14 +159,18 @@ def _fold(
     """Add what the weak beams do to the dynamical matrix and to the source matrix, (t, n, n) each, in place.
 
     A weak beam follows the strong ones, ψ_w = -Σ_h U_{w-h} ψ_h / D_w with D_w = 2 s_w/λ + i U'_0, and 1/D is averaged over
-    the tile's directions.
+    the tile's directions and bounded, as in `tiles`.
     """
     weak, valid = true_indices(tiles.weak, tiles.weak_rows)
     errors = _errors(tables, weak, tiles.directions)
     detuning = errors.mul_(2.0 / tables.wavelength_nm).to(torch.complex128).add_(1j * tables.u_0.imag)
-    inverse = detuning.reciprocal_().mul_(tiles.inside[:, None, :]).sum(dim=2)
+    follow = tables.potential_between(weak, beams)
+    inside = torch.arange(follow.shape[2], device=follow.device) < tiles.strong.sum(dim=1)[:, None]
+    largest = (follow.abs().square() * inside[:, None, :]).amax(dim=2).to(torch.float64)
+    bounded = detuning.conj() / (detuning.abs().square() + 4.0 * largest[:, :, None])
+    inverse = bounded.mul_(tiles.inside[:, None, :]).sum(dim=2)
     inverse = inverse.div_(tiles.inside.sum(dim=1)[:, None]).mul_(valid)
-    follow = tables.potential_between(weak, beams).mul_(-inverse.to(torch.complex64)[:, :, None])
+    follow.mul_(-inverse.to(torch.complex64)[:, :, None])
     matrix.baddbmm_(tables.potential_between(beams, weak), follow)
     cross = torch.bmm(tables.thermal_between(beams, weak), follow)
     source.add_(cross).add_(cross.mH)
