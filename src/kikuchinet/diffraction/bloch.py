@@ -56,8 +56,11 @@ class BeamSelection:
     weak_cutoff: float | None = None
 
     def scaled(self, factor: float) -> BeamSelection:
-        """Return the same with both cut-offs multiplied."""
-        weak_cutoff = None if self.weak_cutoff is None else factor * self.weak_cutoff
+        """Return the same with `cutoff` multiplied by a factor, and `weak_cutoff` by its root.
+
+        Weak beams are the cheaper ones, and lose more accuracy when they are left out.
+        """
+        weak_cutoff = None if self.weak_cutoff is None else factor**0.5 * self.weak_cutoff
         return replace(self, cutoff=factor * self.cutoff, weak_cutoff=weak_cutoff)
 
     @property

@@ -20,7 +20,7 @@ from kikuchinet.diffraction.tiles import count_tile_beams, tiled_intensities
 from kikuchinet.diffraction.transport import ElectronTransport
 
 _DEPTH_STEP_NM = 0.5
-"""Depth step of the folded solver. Its sums are within 3e-6 (NCC) of the analytic integral for Ni, NiAl at this step."""
+"""Largest depth step of the folded solver. Its sums are within 3e-6 (NCC) of the analytic integral for Ni, NiAl."""
 
 
 def _depth_weights(
@@ -35,8 +35,23 @@ def _depth_weights(
     end = max(int(kept.sum()) + 1, 2)
     cut = weights[:end]
     depth = np.maximum(np.arange(end) - offset, 0) * step_nm
-    result = cut * np.exp(2.0 * np.pi * depth / potential.absorption_length_nm)
-    return result / cut.sum(), step_nm
+    result = cut * np.exp(2.0 * np.pi * depth / potential.absorption_length_nm) / cut.sum()
+    if settings.bethe:
+        return result, step_nm
+    # The fastest beat is that of beams at the two ends of the strong ones, and a step is no longer than its period.
+    beat_nm = 0.5 / (settings.selection.strong * potential.wavelength_nm * abs(potential.u_0))
+    parts = max(1, int(np.ceil(step_nm / beat_nm)))
+    return _refined(result, parts), step_nm / parts
+
+
+def _refined(weights: NDArray[np.float64], parts: int) -> NDArray[np.float64]:
+    """Weights of the trapezoidal rule on a grid of depths so many times finer; the density is interpolated linearly."""
+    density = weights.copy()
+    density[0] *= 2.0
+    depth = np.arange(len(weights))
+    fine = np.interp(np.linspace(0, depth[-1], depth[-1] * parts + 1), depth, density) / parts
+    fine[0] *= 0.5
+    return fine
 
 
 def _resample(weights: NDArray[np.float64], step_nm: float, new_step_nm: float) -> NDArray[np.float64]:
@@ -55,11 +70,11 @@ _PARTS = 20
 _SAMPLED_TILES = 8
 _FULL_MAP = 30_000
 """Directions from which on `Preset.most_operations` holds for each."""
-_CUTOFF_FACTORS = tuple(2.0 ** (-0.5 * k) for k in range(13))
+_CUTOFF_FACTORS = tuple(2.0 ** (-0.25 * k) for k in range(33))
 
 
 def _parts(order: NDArray[np.int64], edges: NDArray[np.int64]) -> list[NDArray[np.int64]]:
-    """Parts of whole tiles, each from all over the map: threads then have equally much to do."""
+    """Parts of whole patches, each from all over the map: threads then have equally much to do."""
     number = np.repeat(np.arange(len(edges) - 1), np.diff(edges))
     rng = np.random.default_rng(0)
     place = rng.permutation(len(edges) - 1)[number]
@@ -101,10 +116,15 @@ def plan_energy(
 
 @dataclass(frozen=True, eq=False)
 class _Plan:
-    """Which beams take part, and (n,) the number of the tile each direction lies in."""
+    """Which beams take part, and (n,) the number of the tile, and of the patch, each direction lies in.
+
+    `patch_operations` is the number of complex multiplications a direction that patches take.
+    """
 
     selection: BeamSelection
     labels: NDArray[np.int64]
+    patches: NDArray[np.int64]
+    patch_operations: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,17 +161,19 @@ class EnergyProblem:
         if only is not None and not len(only):
             return Solution(np.zeros(len(self.directions)), plan.selection, 0.0, 0.0, 0.0)
         if only is not None:
-            return self._of_some(plan, strengths, np.isin(plan.labels, plan.labels[only]))
+            return self._of_some(plan, strengths, np.isin(plan.patches, plan.patches[only]))
         run = self._in_parts if device is None else partial(self._on_device, device=device)
         intensities, beams = run(plan, strengths, progress)
         strong, weak = beams.mean(axis=0)
         _, first, counts = np.unique(plan.labels, return_index=True, return_counts=True)
         operations = _operations(beams[first], counts, len(self.weights), self._rows)
-        return Solution(intensities, plan.selection, float(strong), float(weak), float(operations.sum()))
+        total = float(operations.sum()) + plan.patch_operations * len(intensities)
+        return Solution(intensities, plan.selection, float(strong), float(weak), total)
 
     def _of_some(self, plan: _Plan, strengths: NDArray[np.float64], wanted: NDArray[np.bool_]) -> Solution:
         part = replace(self, directions=self.directions[wanted])
-        values, beams = part._in_parts(_Plan(plan.selection, plan.labels[wanted]), strengths, lambda _: None)
+        chosen = replace(plan, labels=plan.labels[wanted], patches=plan.patches[wanted])
+        values, beams = part._in_parts(chosen, strengths, lambda _: None)
         intensities = np.zeros(len(wanted))
         intensities[wanted] = values
         strong, weak = beams.mean(axis=0)
@@ -160,10 +182,10 @@ class EnergyProblem:
     def _in_parts(
         self, plan: _Plan, strengths: NDArray[np.float64], progress: Callable[[float], None]
     ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-        labels, selection = plan.labels, plan.selection
-        order = np.argsort(labels, kind="stable")
-        # Tiles begin where the label changes.
-        edges = np.concatenate([[0], np.flatnonzero(np.diff(labels[order])) + 1, [len(order)]])
+        selection = plan.selection
+        order = np.argsort(plan.patches, kind="stable")
+        # Patches begin where the label changes.
+        edges = np.concatenate([[0], np.flatnonzero(np.diff(plan.patches[order])) + 1, [len(order)]])
         result = np.empty(len(order))
         beams = np.empty((len(order), 2), dtype=np.int64)
         pays = not self.settings.bethe and emission_pays(self.potential)
@@ -179,12 +201,13 @@ class EnergyProblem:
                 result[chosen], beams[chosen] = tiled_intensities(
                     self.potential,
                     directions,
-                    labels[chosen],
+                    plan.labels[chosen],
                     selection,
                     self.weights,
                     self.step_nm,
                     strengths,
                     amplitudes,
+                    plan.patches[chosen],
                 )
             done += len(chosen)
             progress(done / len(order))
@@ -204,6 +227,7 @@ class EnergyProblem:
             self.potential,
             self.directions,
             plan.labels,
+            plan.patches,
             plan.selection,
             self.weights,
             self.step_nm,
@@ -223,44 +247,71 @@ class EnergyProblem:
         below = (self.folding.signs < 0).astype(np.int64)
         return (below * per_side + self.folding.rows // pixels) * per_side + self.folding.columns // pixels
 
+    def _width(self, limit_rad: float) -> int:
+        """Pixels that a limit of an angle allows, one at least."""
+        # On the equal-area square a pixel is sqrt(2π) / 2h wide.
+        return max(1, int(limit_rad / (np.sqrt(2.0 * np.pi) / (2 * self.half_width))))
+
     def _plan(self, strengths: NDArray[np.float64]) -> _Plan:
         """Choose the width of tiles, and cut-offs that a large cell can afford; see `Preset`."""
         if self.settings.bethe:
-            return _Plan(self.settings.selection, self._labels(1))
+            labels = self._labels(1)
+            return _Plan(self.settings.selection, labels, labels, 0.0)
         limit = self.settings.most_operations * max(1.0, _FULL_MAP / len(self.directions))
         for factor in _CUTOFF_FACTORS:
             selection = self.settings.selection.scaled(factor)
-            costs = self._costs(selection, strengths)
-            affordable = [pixels for _, operations, pixels in costs if operations <= limit]
-            if affordable:
+            best = min(self._costs(selection, strengths), key=lambda cost: cost.weighted)
+            if best.operations + best.patch_operations <= limit:
                 break
-        pixels = min(affordable) if affordable and np.isfinite(limit) else min(costs)[2]
-        return _Plan(selection, self._labels(pixels))
+        return _Plan(
+            selection, self._labels(best.pixels), self._labels(best.patch_pixels), best.patch_operations
+        )
 
-    def _costs(
-        self, selection: BeamSelection, strengths: NDArray[np.float64]
-    ) -> list[tuple[float, float, int]]:
-        """Weighted and true multiplications a direction, from a few tiles, for each width of tiles in pixels."""
-        # On the equal-area square a pixel is sqrt(2π) / 2h wide.
-        widest = max(1, int(self.settings.tile_rad / (np.sqrt(2.0 * np.pi) / (2 * self.half_width))))
+    def _costs(self, selection: BeamSelection, strengths: NDArray[np.float64]) -> list[_Cost]:
+        """Work a direction for each width of tiles, from a few tiles and a few patches of them."""
         found = []
-        for pixels in range(1, widest + 1):
-            labels = self._labels(pixels)
-            numbers = np.unique(labels)
-            numbers = numbers[np.linspace(0, len(numbers) - 1, min(_SAMPLED_TILES, len(numbers))).astype(int)]
-            tiles = [self.directions[labels == number] for number in numbers]
-            beams = count_tile_beams(self.potential, tiles, selection, strengths)
-            counts = np.array([len(tile) for tile in tiles])
+        for pixels in range(1, self._width(self.settings.tile_rad) + 1):
+            patch_pixels = pixels * max(1, self._width(self.settings.patch_rad) // pixels)
+            beams, counts = self._sampled(self._labels(pixels), selection, strengths)
             arguments = beams, counts, len(self.weights), self._rows
             total = counts.sum()
+            patch_beams, patch_counts = self._sampled(self._labels(patch_pixels), selection, strengths)
+            n, m = patch_beams.T.astype(np.float64)
+            patch = float((m**2 * n).sum() / patch_counts.sum())
             found.append(
-                (
-                    float(_tile_costs(*arguments).sum() / total),
-                    float(_operations(*arguments).sum() / total),
+                _Cost(
                     pixels,
+                    patch_pixels,
+                    float(_operations(*arguments).sum() / total),
+                    patch,
+                    float(_tile_costs(*arguments).sum() / total) + patch,
                 )
             )
         return found
+
+    def _sampled(
+        self, labels: NDArray[np.int64], selection: BeamSelection, strengths: NDArray[np.float64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Beams (k, 2) and directions (k,) of some tiles or patches."""
+        numbers = np.unique(labels)
+        numbers = numbers[np.linspace(0, len(numbers) - 1, min(_SAMPLED_TILES, len(numbers))).astype(int)]
+        tiles = [self.directions[labels == number] for number in numbers]
+        beams = count_tile_beams(self.potential, tiles, selection, strengths)
+        return beams, np.array([len(tile) for tile in tiles])
+
+
+@dataclass(frozen=True)
+class _Cost:
+    """Complex multiplications a direction, for one width of tiles and of patches in pixels.
+
+    `operations` in tiles, `patch_operations` in patches; `weighted` is both by how long they take.
+    """
+
+    pixels: int
+    patch_pixels: int
+    operations: float
+    patch_operations: float
+    weighted: float
 
 
 def _operations(

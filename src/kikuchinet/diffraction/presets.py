@@ -22,12 +22,14 @@ class Preset:
     energies
         Number of energies, where the transport is simulated.
     tile_rad
-        Directions of a square of this width at most are solved together; 0 for each by itself. The narrowest width that
-        `most_operations` allows is taken: tiles cost some accuracy.
+        Directions of a square of this width at most are solved together; 0 for each by itself. The cheapest width is
+        taken. Tiles cost some accuracy.
+    patch_rad
+        Tiles within a square of this width share what weak beams scatter into each other.
     most_operations
         Complex multiplications a direction may cost, for maps of 30,000 directions and more (half-width 250 of a cubic
-        crystal); smaller maps may cost as much in all. Where a large cell would cost more even in the widest tiles, weak
-        reflections are left out: both cut-offs are lowered until it does not. Without a limit the cheapest width is taken.
+        crystal); smaller maps may cost as much in all. Where a crystal would cost more, weak reflections are left out:
+        both cut-offs are lowered until it does not, see `BeamSelection.scaled`.
     depth_tail
         Share of the attenuated intensity that is left beyond the largest depth.
     bethe
@@ -42,6 +44,7 @@ class Preset:
     selection: BeamSelection
     energies: int
     tile_rad: float
+    patch_rad: float
     depth_tail: float
     most_operations: float = np.inf
     bethe: bool = False
@@ -50,10 +53,11 @@ class Preset:
 
 PRESETS = {
     "accurate": Preset(
-        0.025,
-        BeamSelection(strong=4.0, weak=40.0, cutoff=100.0, weak_cutoff=300.0, forbidden_s_per_nm=None),
+        0.02,
+        BeamSelection(strong=6.0, weak=80.0, cutoff=150.0, weak_cutoff=1000.0, forbidden_s_per_nm=None),
         energies=3,
         tile_rad=0.011,
+        patch_rad=0.042,
         depth_tail=5e-3,
         most_operations=2e7,
     ),
@@ -62,6 +66,7 @@ PRESETS = {
         BeamSelection(strong=3.0, weak=12.0, cutoff=30.0, weak_cutoff=100.0, forbidden_s_per_nm=None),
         energies=1,
         tile_rad=0.021,
+        patch_rad=0.063,
         depth_tail=2e-2,
     ),
     "parity": Preset(
@@ -69,6 +74,7 @@ PRESETS = {
         BeamSelection(strong=4.0, weak=8.0, cutoff=50.0, modulus_diagonal=True),
         energies=1,
         tile_rad=0.0,
+        patch_rad=0.0,
         depth_tail=2e-3,
         bethe=True,
         emsoft=True,
