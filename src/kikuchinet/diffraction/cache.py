@@ -22,7 +22,7 @@ from kikuchinet.diffraction.simulation import PRESETS
 from kikuchinet.diffraction.transport import ElectronTransport
 from kikuchinet.errors import InputError
 
-PHYSICS_REVISION = 1
+PHYSICS_REVISION = 2
 """Part of every key. Raise it when the simulator's answers change, so that no stale pattern is used."""
 
 CACHE_VARIABLE = "KIKUCHINET_CACHE"

@@ -57,7 +57,7 @@ PRESETS = {
         BeamSelection(strong=6.0, weak=80.0, cutoff=150.0, weak_cutoff=1000.0, forbidden_s_per_nm=None),
         energies=3,
         tile_rad=0.011,
-        patch_rad=0.042,
+        patch_rad=0.063,
         depth_tail=5e-3,
         most_operations=2e7,
     ),

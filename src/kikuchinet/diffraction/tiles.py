@@ -138,7 +138,7 @@ def _bounded_inverses(couplings, weak_errors, wavelength, u0):
 
 @nb.njit(cache=True)
 def _scattered_on(u, flat, strong, weak, weak_errors, wavelength, u0):
-    """What weak beams, excited by strong ones, scatter into other weak ones: Σ_v U_{w-v} ψ_v per strong amplitude, (m, n)."""
+    """What weak beams, excited by strong ones, scatter into each other per strong amplitude: Σ_v U_{w-v} ψ_v, (m, n)."""
     follow = _gather(u, flat, weak, strong, 1)
     inverses = _bounded_inverses(follow, weak_errors, wavelength, u0)
     for w in range(weak.shape[0]):
