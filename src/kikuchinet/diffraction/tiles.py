@@ -53,8 +53,8 @@ def _limits(strength, u0, wavelength, selection):
 
 
 @nb.njit(cache=True)
-def _choose(directions, g, strengths, u0, wavelength, selection):
-    """Strong and weak beams of a tile, with excitation errors: (n,), (m,), (n, count), (m, count)."""
+def _centre(directions):
+    """Mean direction, and the largest distance from it."""
     count = directions.shape[0]
     centre = np.zeros(3)
     for t in range(count):
@@ -63,19 +63,44 @@ def _choose(directions, g, strengths, u0, wavelength, selection):
     radius = 0.0
     for t in range(count):
         radius = max(radius, np.sqrt(np.sum((directions[t] - centre) ** 2)))
+    return centre, radius
+
+
+@nb.njit(cache=True)
+def _reach(g, radius):
+    """How much an excitation error changes at most within a distance from a direction: about |g| times it."""
+    return 1.1 * radius * np.sqrt(g[0] ** 2 + g[1] ** 2 + g[2] ** 2)
+
+
+@nb.njit(cache=True)
+def _within_reach(directions, g, strengths, u0, wavelength, selection):
+    """Reflections that may take part for some of the directions, (n,), 0 first."""
+    centre, radius = _centre(directions)
+    found = np.empty(g.shape[0], np.int64)
+    count = 0
+    for b in range(g.shape[0]):
+        _, far = _limits(strengths[b], u0, wavelength, selection)
+        if b == 0 or abs(_error(g[b], centre, 1.0 / wavelength)) <= far + _reach(g[b], radius):
+            found[count] = b
+            count += 1
+    return found[:count]
+
+
+@nb.njit(cache=True)
+def _choose(directions, candidates, g, strengths, u0, wavelength, selection):
+    """Strong and weak beams of a tile among candidates, with excitation errors: (n,), (m,), (n, count), (m, count)."""
+    count = directions.shape[0]
+    centre, radius = _centre(directions)
     k = 1.0 / wavelength
-    total = g.shape[0]
-    strong = np.empty(total, np.int64)
-    weak = np.empty(total, np.int64)
+    strong = np.empty(candidates.shape[0], np.int64)
+    weak = np.empty(candidates.shape[0], np.int64)
     n = 0
     m = 0
-    for b in range(total):
+    for b in candidates:
         near, far = _limits(strengths[b], u0, wavelength, selection)
         size = abs(_error(g[b], centre, k))
-        # Within the tile s changes by at most about |g| times its radius.
-        reach = 1.1 * radius * np.sqrt(g[b, 0] ** 2 + g[b, 1] ** 2 + g[b, 2] ** 2)
         found = b == 0
-        if not found and size <= near + reach:
+        if not found and size <= near + _reach(g[b], radius):
             for t in range(count):
                 if abs(_error(g[b], directions[t], k)) <= near:
                     found = True
@@ -202,13 +227,13 @@ def squares_are_cheaper(strong, weak, waves, rows):
 
 @nb.njit(cache=True)
 def _tile(
-    directions, flat, g, u, s_table, amplitudes, strengths, wavelength, selection, weights, step,
+    directions, candidates, flat, g, u, s_table, amplitudes, strengths, wavelength, selection, weights, step,
     scattered_on, strong_place, weak_place, out, beams,
 ):  # fmt: skip
     count = directions.shape[0]
     u0 = u[u.shape[0] // 2]
     strong, weak, errors, weak_errors, centre = _choose(
-        directions, g, strengths, abs(u0), wavelength, selection
+        directions, candidates, g, strengths, abs(u0), wavelength, selection
     )
     n = strong.shape[0]
     a = _gather(u, flat, strong, strong, 1)
@@ -251,8 +276,10 @@ def _patch(
 ):  # fmt: skip
     u0 = u[u.shape[0] // 2]
     first, end = starts[0], starts[-1]
+    inside = directions[first:end]
+    candidates = _within_reach(inside, g, strengths, abs(u0), wavelength, selection)
     strong, weak, _, weak_errors, _ = _choose(
-        directions[first:end], g, strengths, abs(u0), wavelength, selection
+        inside, candidates, g, strengths, abs(u0), wavelength, selection
     )
     scattered_on = _scattered_on(u, flat, strong, weak, weak_errors, wavelength, u0)
     strong_place = np.full(g.shape[0], -1, np.int64)
@@ -262,8 +289,8 @@ def _patch(
     for i in range(starts.shape[0] - 1):
         a, b = starts[i], starts[i + 1]
         _tile(
-            directions[a:b], flat, g, u, s_table, amplitudes, strengths, wavelength, selection, weights,
-            step, scattered_on, strong_place, weak_place, out[a:b], beams[a:b],
+            directions[a:b], candidates, flat, g, u, s_table, amplitudes, strengths, wavelength, selection,
+            weights, step, scattered_on, strong_place, weak_place, out[a:b], beams[a:b],
         )  # fmt: skip
 
 
@@ -363,9 +390,9 @@ def tiled_intensities(
 @nb.njit(cache=True)
 def _counts(starts, directions, g, strengths, u0, wavelength, selection, out):
     for i in range(starts.shape[0] - 1):
-        strong, weak, _, _, _ = _choose(
-            directions[starts[i] : starts[i + 1]], g, strengths, u0, wavelength, selection
-        )
+        inside = directions[starts[i] : starts[i + 1]]
+        candidates = _within_reach(inside, g, strengths, u0, wavelength, selection)
+        strong, weak, _, _, _ = _choose(inside, candidates, g, strengths, u0, wavelength, selection)
         out[i, 0] = strong.shape[0]
         out[i, 1] = weak.shape[0]
 
