@@ -3,8 +3,8 @@
     .venv/bin/python benchmarks/paper_materials.py [--half-width 250] [--crystals Ni W ...] [--share 0.03]
 
 Prints seconds on all processors of this machine for each crystal and in all, compilation not counted, and the peak of the
-memory in use. With --share only that share of the directions (whole tiles, at random, seed 0) is solved, and the time for
-them is scaled up: a minute or two instead of half an hour. Then it is processor time divided by the number of processors,
+memory in use. With --share only about that share of the directions (whole patches, at random, seed 0) is solved, and the
+time for them is scaled up: a minute or two instead of half an hour. Then it is processor time over number of processors,
 so that other work on the machine does not count; set-up and the Monte Carlo run are counted whole.
 """
 
@@ -52,11 +52,14 @@ def scaled(name: str, half_width: int, share: float) -> tuple[float, float, floa
         problem.solve(None, lambda _: None, np.zeros(0, dtype=np.int64))
         fixed = time.process_time() - start
         rng = np.random.default_rng(0)
-        chosen = rng.choice(len(problem.directions), int(share * len(problem.directions)), replace=False)
+        count = len(problem.directions)
+        # One direction asks for its whole patch.
+        patch = (settings.patch_rad * 2 * half_width) ** 2 / (2.0 * np.pi)
+        chosen = rng.choice(count, max(2, int(share * count / patch)), replace=False)
         start = time.process_time()
         solution = problem.solve(None, lambda _: None, chosen)
         spent = max(time.process_time() - start - fixed, 0.0)
-        total += fixed + spent * len(problem.directions) / np.count_nonzero(solution.intensities)
+        total += fixed + spent * count / np.count_nonzero(solution.intensities)
         strong += solution.mean_strong / settings.energies
         weak += solution.mean_weak / settings.energies
     return total / (os.cpu_count() or 1), strong, weak, solution.selection.cutoff

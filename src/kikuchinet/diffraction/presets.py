@@ -24,14 +24,14 @@ class Preset:
     tile_rad
         Directions of a square of this width at most are solved together; 0 for each by itself. The cheapest width is
         taken. Tiles cost some accuracy.
+    depth_tail
+        Share of the attenuated intensity that is left beyond the largest depth.
     patch_rad
-        Tiles within a square of this width share what weak beams scatter into each other.
+        Tiles within a square of this width share what weak beams scatter into each other; 0 for each tile by itself.
     most_operations
         Complex multiplications a direction may cost, for maps of 30,000 directions and more (half-width 250 of a cubic
         crystal); smaller maps may cost as much in all. Where a crystal would cost more, weak reflections are left out:
         both cut-offs are lowered until it does not, see `BeamSelection.scaled`.
-    depth_tail
-        Share of the attenuated intensity that is left beyond the largest depth.
     bethe
         Solve each direction by itself with Bethe's perturbation, without folding weak beams into the source, at the
         transport's own depths.
@@ -44,8 +44,8 @@ class Preset:
     selection: BeamSelection
     energies: int
     tile_rad: float
-    patch_rad: float
     depth_tail: float
+    patch_rad: float = 0.0
     most_operations: float = np.inf
     bethe: bool = False
     emsoft: bool = False
@@ -74,7 +74,6 @@ PRESETS = {
         BeamSelection(strong=4.0, weak=8.0, cutoff=50.0, modulus_diagonal=True),
         energies=1,
         tile_rad=0.0,
-        patch_rad=0.0,
         depth_tail=2e-3,
         bethe=True,
         emsoft=True,
