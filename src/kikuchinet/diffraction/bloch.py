@@ -1,8 +1,9 @@
 """Exact Bloch-wave intensities, one direction at a time, compiled.
 
 For each direction the strong beams form a dynamical matrix A (weak beams enter by the Bethe perturbation); the wave at depth
-z is ``ψ(z) = exp(iπλ A z) ψ(0)`` and the pattern is ``Σ_z w(z) ψ†(z) S ψ(z)``. Instead of solving an eigenproblem, the
-propagator of one depth step is computed as a matrix exponential and applied again and again.
+z is ``ψ(z) = exp(iπλ A z) ψ(0)`` and the pattern is ``Σ_z w(z) ψ†(z) S ψ(z)``. Instead of solving an eigenproblem, the waves
+at all depths are one Chebyshev expansion, see `kikuchinet.diffraction.chebyshev`. Beams are chosen in float64, the rest is
+float32.
 
 References
 ----------
@@ -13,13 +14,16 @@ References
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
+from kikuchinet.diffraction.chebyshev import real_bounds, waves
 from kikuchinet.diffraction.potential import CrystalPotential
+from kikuchinet.diffraction.simd import LANES, add_product, pack
 
 _FORBIDDEN = 1e-4
 """|U_g| in 1/nm² below which a reflection counts as forbidden (rounding is 1e-12, the weakest real ones 1e-3)."""
@@ -71,6 +75,8 @@ class BeamSelection:
         return self.strong, self.weak, self.cutoff, forbidden, float(self.modulus_diagonal), weak_cutoff
 
 
+_BOUND_SHARE = np.float32(0.75)
+"""Im c over the absorption of the wave bound most tightly. Between a half and one no digits are lost."""
 _FEEDERS = 200
 """Strong reflections tried as the first half of a double diffraction."""
 _FEEDING_S_PER_NM = 0.05
@@ -109,21 +115,22 @@ def reflection_strengths(potential: CrystalPotential, selection: BeamSelection) 
     return np.maximum(direct, fed * potential.wavelength_nm / (2.0 * _FEEDING_S_PER_NM))
 
 
-@nb.njit(cache=True, fastmath=True)
-def _excitation_errors(g, direction, wavelength):
+@nb.njit(cache=True, fastmath=True, error_model="numpy")
+def _excitation_errors(g, squared, direction, wavelength):
     """s_g = -g·(2k + g) / (2 (k + g)·n) along the direction's normal; n and k are antiparallel to it."""
-    n = g.shape[0]
+    n = squared.shape[0]
     s = np.empty(n)
     k = 1.0 / wavelength
+    x, y, z = g[0], g[1], g[2]
     for i in range(n):
-        along = -(g[i, 0] * direction[0] + g[i, 1] * direction[1] + g[i, 2] * direction[2])
-        g2 = g[i, 0] ** 2 + g[i, 1] ** 2 + g[i, 2] ** 2
-        s[i] = -(2.0 * k * along + g2) / (2.0 * (k + along))
+        along = -(x[i] * direction[0] + y[i] * direction[1] + z[i] * direction[2])
+        s[i] = -(2.0 * k * along + squared[i]) / (2.0 * (k + along))
     return s
 
 
 @nb.njit(cache=True)
-def _select(s, u_abs, u0_abs, wavelength, strong, weak, cutoff, forbidden_s):
+def _select(s, strong_limit, weak_limit):
+    """Indices of strong and of weak beams, whose |s_g| is within their limits."""
     n = s.shape[0]
     strong_beams = np.empty(n, np.int64)
     weak_beams = np.empty(n, np.int64)
@@ -131,167 +138,203 @@ def _select(s, u_abs, u0_abs, wavelength, strong, weak, cutoff, forbidden_s):
     n_weak = 0
     for i in range(n):
         size = abs(s[i])
-        if u_abs[i] > _FORBIDDEN:
-            if size > cutoff * wavelength * u_abs[i]:
-                continue
-        elif size > forbidden_s:
-            continue
-        ratio = size / (wavelength * u0_abs)
-        if ratio <= strong or i == 0:
+        if size <= strong_limit[i]:
             strong_beams[n_strong] = i
             n_strong += 1
-        elif ratio <= weak:
+        elif size <= weak_limit[i]:
             weak_beams[n_weak] = i
             n_weak += 1
     return strong_beams[:n_strong], weak_beams[:n_weak]
 
 
-@nb.njit(cache=True)
-def _dynamical_matrix(hkl, s, u, extent, beams, weak, wavelength, modulus_diagonal):
-    n = beams.shape[0]
-    a = np.empty((n, n), np.complex128)
-    for i in range(n):
-        p = hkl[beams[i]] + extent
-        for j in range(n):
-            q = hkl[beams[j]]
-            a[i, j] = u[p[0] - q[0], p[1] - q[1], p[2] - q[2]]
-    m = weak.shape[0]
-    if m > 0:
-        left = np.empty((n, m), np.complex128)
-        right = np.empty((m, n), np.complex128)
-        for w in range(m):
-            p = hkl[weak[w]]
-            half = 0.5 * wavelength / s[weak[w]]
-            for i in range(n):
-                d = hkl[beams[i]] - p
-                left[i, w] = u[extent[0] + d[0], extent[1] + d[1], extent[2] + d[2]] * half
-                right[w, i] = u[extent[0] - d[0], extent[1] - d[1], extent[2] - d[2]]
-        a -= np.dot(left, right)
-        if modulus_diagonal:
-            for i in range(n):
-                total = 0.0
-                for w in range(m):
-                    size = abs(left[i, w])
-                    if size > 0.0:
-                        half = 0.5 * wavelength / s[weak[w]]
-                        total += size * size / half
-                a[i, i] = u[extent[0], extent[1], extent[2]] - total
-    for i in range(n):
-        # The real part of U_0 is in the wavelength already; only its absorption stays on the diagonal.
-        a[i, i] += 2.0 * s[beams[i]] / wavelength - u[extent[0], extent[1], extent[2]].real
-    # A common phase of all waves does not matter: with the diagonal about zero an exponential takes fewer squarings.
-    low = a[0, 0].real
-    high = low
-    for i in range(1, n):
-        low = min(low, a[i, i].real)
-        high = max(high, a[i, i].real)
-    for i in range(n):
-        a[i, i] -= 0.5 * (low + high)
-    return a
+@nb.njit(cache=True, fastmath=True, error_model="numpy")
+def _potential_columns(u, centre, to, origin):
+    """U_{g-h} from beams h to beams g, (h, 2, padded) float32: real and imaginary part of each h's column.
 
-
-@nb.njit(cache=True)
-def _exponential(a, factor):
-    """exp(factor · a) in complex64: scaled Taylor polynomial of degree 8 with four products, then squarings.
-
-    The scaled 1-norm is at most 1, so the remainder is at most 1 / 9! = 3e-6, and far less in the spectral norm.
+    Parameters
+    ----------
+    u, centre
+        As in `FlatTables`.
+    to, origin
+        Positions of the beams g and h there.
     """
-    n = a.shape[0]
-    norm = 0.0
-    for j in range(n):
-        column = 0.0
-        for i in range(n):
-            column += abs(a[i, j])
-        norm = max(norm, column)
-    norm *= abs(factor)
-    squarings = 0
-    while norm > 1.0:
-        norm *= 0.5
-        squarings += 1
-    b = (a * (factor / 2.0**squarings)).astype(np.complex64)
-    b2 = np.dot(b, b)
-    b3 = np.dot(b2, b)
-    b4 = np.dot(b2, b2)
-    low = np.empty_like(b)
-    high = np.empty_like(b)
+    padded = (to.shape[0] + LANES - 1) // LANES * LANES
+    columns = np.zeros((origin.shape[0], 2, padded), np.float32)
+    for h in range(origin.shape[0]):
+        row = centre - origin[h]
+        for g in range(to.shape[0]):
+            # An index without sign, so that no code for negative ones is made.
+            value = u[np.uintp(row + to[g])]
+            columns[h, 0, g] = value.real
+            columns[h, 1, g] = value.imag
+    return columns
+
+
+@nb.njit(cache=True, fastmath=True, error_model="numpy")
+def _perturb(columns, u, centre, places, weak_places, halves, modulus_diagonal):
+    """Subtract Σ_w U_{g-w} U_{w-h} λ / 2s_w, Bethe's perturbation, from columns h; `halves` are λ / 2s_w.
+
+    With `modulus_diagonal` the diagonal is diminished by Σ_w |U_{g-w}|² λ / 2s_w instead.
+    """
+    m = weak_places.shape[0]
+    from_weak = _potential_columns(u, centre, places, weak_places)
+    packed = pack(from_weak)
+    vector = np.empty((2, m), np.float32)
+    for h in range(places.shape[0]):
+        row = centre - places[h]
+        before = columns[h, 0, h], columns[h, 1, h]
+        moduli = np.float32(0.0)
+        for w in range(m):
+            value = u[np.uintp(row + weak_places[w])]
+            vector[0, w] = value.real * halves[w]
+            vector[1, w] = value.imag * halves[w]
+            moduli += halves[w] * (from_weak[w, 0, h] ** 2 + from_weak[w, 1, h] ** 2)
+        add_product(packed, vector, columns[h], np.float32(1.0), np.float32(-1.0), columns[h])
+        if modulus_diagonal:
+            columns[h, 0, h] = before[0] - moduli
+            columns[h, 1, h] = before[1]
+
+
+@nb.njit(cache=True, fastmath=True, error_model="numpy")
+def _centre(columns):
+    """Turn A into i(A - c), where c lies amid the spectrum; return half the spectrum's width, and Im c.
+
+    The spectrum's real parts are bounded safely. Im c is a good part of the absorption of the wave that is bound most
+    tightly, or the mean absorption, where that is larger.
+    """
+    n, _, padded = columns.shape
+    moduli = np.empty((n, padded), np.float32)
+    diagonal = np.zeros(padded, np.float32)
     for i in range(n):
-        for j in range(n):
-            low[i, j] = b[i, j] + np.float32(1 / 2) * b2[i, j] + np.float32(1 / 6) * b3[i, j]
-            high[i, j] = (
-                np.float32(1 / 120) * b[i, j]
-                + np.float32(1 / 720) * b2[i, j]
-                + np.float32(1 / 5040) * b3[i, j]
-                + np.float32(1 / 40320) * b4[i, j]
-            )
-        low[i, i] += np.float32(1.0)
-        high[i, i] += np.float32(1 / 24)
-    e = low + np.dot(b4, high)
-    for _ in range(squarings):
-        e = np.dot(e, e)
-    return e
+        re, im = columns[i, 0], columns[i, 1]
+        out = moduli[i]
+        for j in range(padded):
+            out[j] = math.sqrt(re[j] * re[j] + im[j] * im[j])
+        diagonal[i] = re[i]
+        out[i] = np.float32(0.0)
+    low, high, bound = real_bounds(moduli, diagonal, n)
+    absorption = np.float32(0.0)
+    square = np.float32(0.0)
+    for i in range(n):
+        im = columns[i, 1]
+        part = np.float32(0.0)
+        for j in range(padded):
+            part += im[j] * bound[j]
+        absorption += part * bound[i]
+        square += bound[i] * bound[i]
+    middle = np.float32(0.5) * (low + high)
+    centre = max(_BOUND_SHARE * absorption / square, columns[0, 1, 0])
+    for i in range(n):
+        columns[i, 0, i] -= middle
+        columns[i, 1, i] -= centre
+        for j in range(padded):
+            columns[i, 0, j], columns[i, 1, j] = -columns[i, 1, j], columns[i, 0, j]
+    # Bounds are float32 sums; and an empty interval would be divided by.
+    return max(np.float32(0.501) * (high - low), np.float32(1e-3)), centre
 
 
-@nb.njit(cache=True, fastmath=True)
-def _depth_integral(e, s_matrix, weights):
-    """Σ_k w_k ψ_k† S ψ_k with ψ_0 = e_0 and ψ_k = E ψ_{k-1}; S is Hermitian."""
-    n = e.shape[0]
-    depth = weights.shape[0]
-    waves = np.zeros((depth, n), np.complex64)
-    waves[0, 0] = np.complex64(1.0)
-    transposed = e.T.copy()
-    # Rows 0..m-1 give rows m..2m-1 by E^m: whole matrix products instead of single vectors. Doubling stops at eight
-    # rows, or sooner for few depths, where another power of E would cost more than it saves.
-    power = transposed
-    block = 1
-    done = 1
-    while done < depth:
-        rows = min(block, depth - done)
-        waves[done : done + rows] = np.dot(waves[done - block : done - block + rows], power)
-        done += rows
-        if block < 8 and 4 * done < depth:
-            block *= 2
-            power = np.dot(power, power)
-    product = np.dot(waves, s_matrix)
+@nb.njit(cache=True, fastmath=True, error_model="numpy")
+def _source_sum(psi, weights, s, centre, places):
+    """Σ_z w(z) ψ†(z) S ψ(z), with the Hermitian S_gh = s(h - g)."""
+    n = places.shape[0]
+    padded = psi.shape[2]
+    depths = weights.shape[0]
+    flat = psi[:depths].reshape(depths, 2 * padded)
+    weighted = np.empty_like(flat)
+    for k in range(depths):
+        for j in range(2 * padded):
+            weighted[k, j] = weights[k] * flat[k, j]
+    # Σ w ψ_g* ψ_h, in four parts.
+    density = np.dot(weighted.T, flat)
     total = 0.0
-    for k in range(depth):
-        inner = np.float32(0.0)
-        for i in range(n):
-            inner += waves[k, i].real * product[k, i].real + waves[k, i].imag * product[k, i].imag
-        total += weights[k] * inner
-    return total
-
-
-@nb.njit(cache=True)
-def _one_direction(direction, hkl, g, u, s_table, u_abs, extent, wavelength, selection, weights, step):
-    s = _excitation_errors(g, direction, wavelength)
-    u0_abs = abs(u[extent[0], extent[1], extent[2]])
-    beams, weak = _select(
-        s, u_abs, u0_abs, wavelength, selection[0], selection[1], selection[2], selection[3]
-    )
-    a = _dynamical_matrix(hkl, s, u, extent, beams, weak, wavelength, selection[4] > 0.0)
-    n = beams.shape[0]
-    thermal = np.empty((n, n), np.complex64)
     for i in range(n):
-        p = hkl[beams[i]]
-        for j in range(n):
-            q = hkl[beams[j]]
-            # Rows of waves are ψᵀ, so the table is laid out for ψ_gᵀ S_gh ψ_h*: S_gh = s(h - g).
-            thermal[i, j] = s_table[extent[0] + p[0] - q[0], extent[1] + p[1] - q[1], extent[2] + p[2] - q[2]]
-    e = _exponential(a, 1j * np.pi * wavelength * step)
-    return _depth_integral(e, thermal, weights), n, weak.shape[0]
+        re = density[i]
+        im = density[padded + i]
+        row = centre - places[i]
+        total += 0.5 * s[np.uintp(centre)].real * (re[i] + im[padded + i])
+        part = np.float32(0.0)
+        for j in range(i + 1, n):
+            value = s[np.uintp(row + places[j])]
+            part += value.real * (re[j] + im[padded + j]) - value.imag * (re[padded + j] - im[j])
+        total += part
+    return 2.0 * total
+
+
+@nb.njit(cache=True, fastmath=True, error_model="numpy")
+def _one_direction(
+    direction, g, squared, position, centre, u, s_table, limits, wavelength, modulus_diagonal, weights, step
+):
+    s = _excitation_errors(g, squared, direction, wavelength)
+    beams, weak = _select(s, limits[0], limits[1])
+    n = beams.shape[0]
+    m = weak.shape[0]
+    places = np.empty(n, np.int64)
+    for i in range(n):
+        places[i] = position[beams[i]]
+    columns = _potential_columns(u, centre, places, places)
+    if m > 0:
+        weak_places = np.empty(m, np.int64)
+        halves = np.empty(m, np.float32)
+        for w in range(m):
+            weak_places[w] = position[weak[w]]
+            halves[w] = 0.5 * wavelength / s[weak[w]]
+        _perturb(columns, u, centre, places, weak_places, halves, modulus_diagonal)
+    # The real part of U_0 is in the wavelength already; only its absorption stays on the diagonal.
+    inner = u[np.uintp(centre)].real
+    for i in range(n):
+        columns[i, 0, i] += 2.0 * s[beams[i]] / wavelength - inner
+    radius, decay = _centre(columns)
+    psi = waves(columns, radius, decay, np.pi * wavelength * step, weights.shape[0])
+    return _source_sum(psi, weights, s_table, centre, places), n, m
 
 
 @nb.njit(cache=True, parallel=True, nogil=True)
 def _all_directions(
-    directions, hkl, g, u, s_table, u_abs, extent, wavelength, selection, weights, step, out, beams
+    directions,
+    g,
+    squared,
+    position,
+    centre,
+    u,
+    s_table,
+    limits,
+    wavelength,
+    modulus_diagonal,
+    weights,
+    step,
+    out,
+    beams,
 ):
     for i in nb.prange(directions.shape[0]):
         value, n, m = _one_direction(
-            directions[i], hkl, g, u, s_table, u_abs, extent, wavelength, selection, weights, step
+            directions[i],
+            g,
+            squared,
+            position,
+            centre,
+            u,
+            s_table,
+            limits,
+            wavelength,
+            modulus_diagonal,
+            weights,
+            step,
         )
         out[i] = value
         beams[i, 0] = n
         beams[i, 1] = m
+
+
+def _limits(
+    potential: CrystalPotential, selection: BeamSelection, strengths: NDArray[np.float64] | None
+) -> NDArray[np.float64]:
+    """Largest |s_g| at which each reflection is a strong beam, and at which it is a beam at all, (2, n), 1/nm."""
+    if strengths is None:
+        strengths = reflection_strengths(potential, selection)
+    strong, weak, cutoff, forbidden, _, _ = selection.numbers
+    unit = potential.wavelength_nm * abs(potential.u_0)
+    alone = np.where(strengths > _FORBIDDEN, cutoff * potential.wavelength_nm * strengths, forbidden)
+    return np.stack([np.minimum(alone, strong * unit), np.minimum(alone, weak * unit)])
 
 
 def exact_intensities(
@@ -330,17 +373,19 @@ def exact_intensities(
     directions = np.ascontiguousarray(directions, dtype=np.float64)
     out = np.empty(len(directions))
     beams = np.empty((len(directions), 2), dtype=np.int64)
+    tables = potential.flat
     _all_directions(
         directions,
-        potential.hkl,
-        potential.g,
-        potential.u,
-        potential.s,
-        reflection_strengths(potential, selection) if strengths is None else strengths,
-        potential.extent,
+        tables.g,
+        tables.squared,
+        tables.position,
+        tables.centre,
+        tables.u,
+        tables.s,
+        _limits(potential, selection, strengths),
         potential.wavelength_nm,
-        selection.numbers,
-        np.asarray(weights, dtype=np.float64),
+        selection.modulus_diagonal,
+        np.asarray(weights, dtype=np.float32),
         step_nm,
         out,
         beams,
@@ -349,14 +394,11 @@ def exact_intensities(
 
 
 @nb.njit(cache=True)
-def _count(directions, g, u_abs, u0_abs, wavelength, selection):
+def _count(directions, g, squared, limits, wavelength):
     counts = np.empty(directions.shape[0], np.int64)
     for i in range(directions.shape[0]):
-        s = _excitation_errors(g, directions[i], wavelength)
-        beams, _ = _select(
-            s, u_abs, u0_abs, wavelength, selection[0], selection[1], selection[2], selection[3]
-        )
-        counts[i] = beams.shape[0]
+        s = _excitation_errors(g, squared, directions[i], wavelength)
+        counts[i] = _select(s, limits[0], limits[1])[0].shape[0]
     return counts
 
 
@@ -379,23 +421,19 @@ def _counting_arguments(
 ) -> tuple[object, ...]:
     return (
         np.ascontiguousarray(directions, dtype=np.float64),
-        potential.g,
-        reflection_strengths(potential, selection) if strengths is None else strengths,
-        abs(potential.u_0),
+        potential.flat.g,
+        potential.flat.squared,
+        _limits(potential, selection, strengths),
         potential.wavelength_nm,
-        selection.numbers,
     )
 
 
 @nb.njit(cache=True)
-def _count_union(directions, g, u_abs, u0_abs, wavelength, selection):
-    anywhere = np.zeros(g.shape[0], np.bool_)
+def _count_union(directions, g, squared, limits, wavelength):
+    anywhere = np.zeros(squared.shape[0], np.bool_)
     for i in range(directions.shape[0]):
-        s = _excitation_errors(g, directions[i], wavelength)
-        beams, _ = _select(
-            s, u_abs, u0_abs, wavelength, selection[0], selection[1], selection[2], selection[3]
-        )
-        anywhere[beams] = True
+        s = _excitation_errors(g, squared, directions[i], wavelength)
+        anywhere[_select(s, limits[0], limits[1])[0]] = True
     return anywhere.sum()
 
 

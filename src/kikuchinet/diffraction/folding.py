@@ -66,30 +66,38 @@ def fold(crystal: Crystal, half_width: int) -> Folding:
         Half the width of the square.
     """
     size = 2 * half_width + 1
-    best = _smallest_equivalents(grid_operations(crystal), half_width)
-    chosen, source = np.unique(best, return_inverse=True)
+    chosen, source = _orbits(grid_operations(crystal), half_width)
     below, rest = np.divmod(chosen, size * size)
     rows, columns = np.divmod(rest, size)
     return Folding(rows, columns, 1 - 2 * below, source.reshape(2, size, size))
 
 
 @nb.njit(cache=True)
-def _smallest_equivalents(operations: NDArray[np.int64], half_width: int) -> NDArray[np.int64]:
-    """Smallest index, (hemisphere · size + row) · size + column, among the equivalents of every pixel, (2, size, size)."""
+def _orbits(operations: NDArray[np.int64], half_width: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """First pixel of each set of equivalent ones, (n,), and the number of the set of every pixel, (2 size²,).
+
+    Pixels are numbered (hemisphere · size + row) · size + column.
+    """
     size = 2 * half_width + 1
-    best = np.full((2, size, size), 2 * size * size)
-    for hemisphere in range(2):
-        for row in range(size):
-            y = row - half_width
-            for column in range(size):
-                x = column - half_width
-                # The equator belongs to both hemispheres: count it to the upper one.
-                equator = max(abs(x), abs(y)) == half_width
-                for k in range(operations.shape[0]):
-                    u = operations[k, 0, 0] * x + operations[k, 0, 1] * y
-                    v = operations[k, 1, 0] * x + operations[k, 1, 1] * y
-                    turned = (operations[k, 2, 2] < 0) != (hemisphere == 1)
-                    below = 1 if turned and not equator else 0
-                    index = (below * size + v + half_width) * size + u + half_width
-                    best[hemisphere, row, column] = min(best[hemisphere, row, column], index)
-    return best
+    source = np.full(2 * size * size, -1)
+    chosen = np.empty(2 * size * size, np.int64)
+    count = 0
+    for pixel in range(2 * size * size):
+        if source[pixel] >= 0:
+            continue
+        lower = pixel >= size * size
+        y = pixel // size % size - half_width
+        x = pixel % size - half_width
+        equator = max(abs(x), abs(y)) == half_width
+        if equator and lower:
+            # The equator belongs to both hemispheres: it is counted to the upper one.
+            source[pixel] = source[pixel - size * size]
+            continue
+        for k in range(operations.shape[0]):
+            u = operations[k, 0, 0] * x + operations[k, 0, 1] * y
+            v = operations[k, 1, 0] * x + operations[k, 1, 1] * y
+            below = (operations[k, 2, 2] < 0) != lower and not equator
+            source[((size if below else 0) + v + half_width) * size + u + half_width] = count
+        chosen[count] = pixel
+        count += 1
+    return chosen[:count].copy(), source

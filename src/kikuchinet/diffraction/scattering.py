@@ -14,7 +14,8 @@ References
 from __future__ import annotations
 
 import json
-from functools import cache
+from collections.abc import Callable
+from functools import cache, partial
 from importlib import resources
 
 import numpy as np
@@ -25,6 +26,7 @@ from kikuchinet.diffraction.electrons import relativistic_factor, wavelength_nm
 from kikuchinet.errors import InputError
 
 _BOHR_ANGSTROM = 0.529177
+_Primitive = Callable[[float, float], NDArray[np.float64]]
 
 
 @cache
@@ -92,13 +94,13 @@ def _pair_primitive(alpha: float, beta: float, g2: NDArray[np.float64]) -> NDArr
 
 
 def _pair_integral(
-    b_i: float, b_j: float, u2: float, g2: NDArray[np.float64], *, displaced: bool
+    b_i: float, b_j: float, u2: float, g2: NDArray[np.float64], primitive: _Primitive, *, displaced: bool
 ) -> NDArray[np.float64]:
     """``∫ d²k f_i(p) f_j(q)`` with p = k + g/2, q = k - g/2 and f_i(p) = (1 - exp(-b_i p²)) / p².
 
     With `displaced` the integrand carries ``exp(-u²(p² + q²)/2)``. Since (1 - e^{-bp²})/p² = ∫₀ᵇ e^{-αp²} dα, the
     plane integral is Gaussian and leaves ``π ∬ dα dβ exp(-αβ g²/(α+β))/(α+β)`` over a rectangle, whose
-    primitive is known: four corners give the value.
+    primitive is known: four corners give the value. `primitive` is :func:`_pair_primitive` at `g2`, with 1 for zeros.
     """
     low = 0.5 * u2 if displaced else 0.0
     corners = ((b_i + low, b_j + low, 1.0), (low, b_j + low, -1.0), (b_i + low, low, -1.0), (low, low, 1.0))
@@ -107,7 +109,7 @@ def _pair_integral(
     safe = np.where(zero, 1.0, g2)
     at_zero = 0.0
     for alpha, beta, sign in corners:
-        result += sign * _pair_primitive(alpha, beta, safe)
+        result += sign * primitive(min(alpha, beta), max(alpha, beta))
         total = alpha + beta
         at_zero += sign * (total * np.log(total) if total > 0.0 else 0.0)
     return np.pi * np.where(zero, at_zero, result / safe)
@@ -128,10 +130,12 @@ def thermal_absorption(z: int, g: NDArray[np.floating], b_iso_nm2: float) -> NDA
     if u2 <= 0.0:
         return result
     damping = np.exp(-0.5 * u2 * g2)
+    # Pairs of terms have corners in common.
+    primitive = cache(partial(_pair_primitive, g2=np.where(g2 == 0.0, 1.0, g2)))
     for i in range(len(a)):
         for j in range(i + 1):
-            at_rest = _pair_integral(width[i], width[j], u2, g2, displaced=False)
-            moving = _pair_integral(width[i], width[j], u2, g2, displaced=True)
+            at_rest = _pair_integral(width[i], width[j], u2, g2, primitive, displaced=False)
+            moving = _pair_integral(width[i], width[j], u2, g2, primitive, displaced=True)
             factor = amplitude[i] * amplitude[j] * (1.0 if i == j else 2.0)
             result += factor * (damping * at_rest - moving)
     return result
