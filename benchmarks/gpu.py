@@ -26,7 +26,7 @@ from kikuchinet._torch import torch_device
 from kikuchinet.crystal import crystals
 from kikuchinet.diffraction import PRESETS
 from kikuchinet.diffraction.bloch import exact_intensities, reflection_strengths
-from kikuchinet.diffraction.folding import fold
+from kikuchinet.diffraction.folding import Folding, fold
 from kikuchinet.diffraction.lambert import lambert_grid
 from kikuchinet.diffraction.potential import crystal_potential
 from kikuchinet.diffraction.tiles import tiled_intensities
@@ -59,6 +59,12 @@ def ncc(a: NDArray[np.floating], b: NDArray[np.floating]) -> float:
     return float(np.corrcoef(np.ravel(a), np.ravel(b))[0, 1])
 
 
+def _squares(folding: Folding, half_width: int, width: int) -> NDArray[np.int64]:
+    """Label of the square of so many pixels that each direction lies in."""
+    blocks = 2 * half_width // width + 1
+    return ((folding.signs < 0) * blocks + folding.rows // width) * blocks + folding.columns // width
+
+
 def master_pattern(name: str, tiled: bool, half_width: int, device: torch.device) -> tuple[str, ...]:
     """Return one row of the table: one energy of a crystal's master pattern, both ways."""
     crystal, preset = crystals[name], PRESETS["accurate"]
@@ -66,8 +72,9 @@ def master_pattern(name: str, tiled: bool, half_width: int, device: torch.device
     directions = lambert_grid(half_width)[folding.rows, folding.columns]
     directions[:, 2] *= folding.signs
     width = max(1, round(preset.tile_rad * 2 * half_width / np.sqrt(2.0 * np.pi)))
-    blocks = 2 * half_width // width + 1
-    tiles = ((folding.signs < 0) * blocks + folding.rows // width) * blocks + folding.columns // width
+    tiles = _squares(folding, half_width, width)
+    patch_width = max(1, round(preset.patch_rad * 2 * half_width / np.sqrt(2.0 * np.pi)) // width) * width
+    patches = _squares(folding, half_width, patch_width)
     potential = crystal_potential(crystal, 20.0, preset.d_min_nm)
     strengths = reflection_strengths(potential, preset.selection)
     depths = np.arange(0.0, 6.0 * MEAN_DEPTH_NM[name], STEP_NM)
@@ -75,10 +82,17 @@ def master_pattern(name: str, tiled: bool, half_width: int, device: torch.device
 
     def compiled(part: slice = slice(None)) -> NDArray[np.float64]:
         with threadpool_limits(1):
-            chosen, labels = directions[part], tiles[part]
+            chosen = directions[part]
             if tiled:
                 return tiled_intensities(
-                    potential, chosen, labels, preset.selection, weights, STEP_NM, strengths
+                    potential,
+                    chosen,
+                    tiles[part],
+                    preset.selection,
+                    weights,
+                    STEP_NM,
+                    strengths,
+                    patches=patches[part],
                 )[0]
             return exact_intensities(potential, chosen, preset.selection, weights, STEP_NM, strengths)[0]
 
@@ -87,6 +101,7 @@ def master_pattern(name: str, tiled: bool, half_width: int, device: torch.device
             potential,
             directions,
             tiles,
+            patches,
             preset.selection,
             weights,
             STEP_NM,

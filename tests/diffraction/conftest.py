@@ -90,3 +90,59 @@ def eigen_solution() -> EigenSolver:
         return np.array(result)
 
     return solve
+
+
+@pytest.fixture(scope="session")
+def folded_solution() -> Callable[..., float]:
+    """Return an eigen-solution in float64 with weak beams folded in (Löwdin 1951), for one direction."""
+
+    def solve(
+        potential: CrystalPotential,
+        direction: NDArray[np.float64],
+        selection: BeamSelection,
+        weights: NDArray[np.float64],
+        step_nm: float = 0.5,
+        others: NDArray[np.float64] | None = None,
+        among: bool = True,
+    ) -> float:
+        """Solve for one direction.
+
+        `others` are directions whose strong beams are solved for as well, (n, 3). `among`: weak beams scatter into each
+        other, once.
+        """
+        k = 1.0 / potential.wavelength_nm
+        u_g = np.abs(potential.at(potential.u, potential.hkl))
+
+        def near(normal: NDArray, times: float, cutoff: float) -> tuple[NDArray, NDArray]:
+            total = -k * normal + potential.g
+            s = (k**2 - np.sum(total**2, axis=1)) / (2.0 * np.abs(total @ normal))
+            limit = np.where(u_g > 1e-4, cutoff * u_g / k, selection.forbidden_s_per_nm)
+            return (np.abs(s) <= limit) & (np.abs(s) * k <= times * abs(potential.u_0)), s
+
+        strong, s = near(direction, selection.strong, selection.cutoff)
+        for other in [] if others is None else others:
+            strong |= near(other, selection.strong, selection.cutoff)[0]
+        weak = near(direction, selection.weak, selection.weak_cutoff or selection.cutoff)[0] & ~strong
+        beams = potential.hkl[np.concatenate([np.flatnonzero(strong), np.flatnonzero(weak)])]
+        n = strong.sum()
+        difference = beams[:, None, :] - beams[None, :, :]
+        whole = potential.at(potential.u, difference)
+        overlap = potential.at(potential.s, -difference)
+        detuning = 2.0 * k * s[weak] + 1j * potential.u_0.imag
+        # Bounded as the amplitude of two coupled beams is.
+        largest = np.max(np.abs(whole[n:, :n]) ** 2, axis=1, initial=0.0)
+        inverse = detuning.conj() / (np.abs(detuning) ** 2 + 4.0 * largest)
+        into_weak = whole[n:, :n].copy()
+        if among:
+            between = whole[n:, n:] - np.diag(np.diag(whole[n:, n:]))
+            into_weak -= between @ (inverse[:, None] * whole[n:, :n])
+        follow = np.concatenate([np.eye(n), -inverse[:, None] * into_weak])
+        matrix = whole[:n, :n] + whole[:n, n:] @ follow[n:]
+        matrix[np.diag_indices(n)] += 2.0 * k * s[strong] - potential.u_0.real
+        values, vectors = linalg.eig(matrix)
+        excited = vectors * linalg.solve(vectors, np.eye(n)[:, 0])
+        depths = np.arange(len(weights)) * step_nm
+        waves = follow @ excited @ np.exp(1j * np.pi / k * values[:, None] * depths)
+        return float(weights @ np.einsum("gz,gh,hz->z", waves.conj(), overlap, waves).real)
+
+    return solve

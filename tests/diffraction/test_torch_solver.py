@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -20,8 +21,10 @@ from kikuchinet.diffraction.potential import CrystalPotential, crystal_potential
 from kikuchinet.diffraction.tiles import tiled_intensities
 from kikuchinet.diffraction.torch_beams import DeviceTables, plan_batches, survey
 from kikuchinet.diffraction.torch_depths import exponential
+from kikuchinet.diffraction.torch_regions import RegionBatch
 from kikuchinet.diffraction.torch_solver import _exact_batch, torch_intensities
-from kikuchinet.diffraction.torch_tiles import TileBatch, solve_tile_batch
+from kikuchinet.diffraction.torch_tiles import solve_tile_batch
+from kikuchinet.diffraction.torch_weak import ScatteredOn
 from kikuchinet.errors import InputError
 
 CRYSTALS = ["Ni", "W", "GaAs", "Mg", "Mo3Si", "kyanite"]
@@ -98,7 +101,7 @@ def test_exact_agrees_with_an_eigen_solution_and_with_the_compiled_solver(
     reference = eigen_solution(potential, directions, SELECTION, DEPTHS, 0.5)
     compiled, compiled_beams = exact_intensities(potential, directions, SELECTION, DEPTHS, 0.5)
     values, beams = torch_intensities(
-        potential, directions, tiles, SELECTION, DEPTHS, 0.5, folded=False, device=device
+        potential, directions, tiles, None, SELECTION, DEPTHS, 0.5, folded=False, device=device
     )
     assert values.dtype == np.float64
     assert beams.dtype == np.int64
@@ -116,68 +119,24 @@ def test_weak_beams_enter_by_perturbation(name: str, selection: BeamSelection, d
     compiled, compiled_beams = exact_intensities(potential, directions, selection, DEPTHS, 0.5)
     assert compiled_beams[:, 1].min() < compiled_beams[:, 1].max(), "nothing would be padded"
     values, beams = torch_intensities(
-        potential, directions, tiles, selection, DEPTHS, 0.5, folded=False, device=device
+        potential, directions, tiles, None, selection, DEPTHS, 0.5, folded=False, device=device
     )
     np.testing.assert_array_equal(beams, compiled_beams)
     np.testing.assert_allclose(values, _bethe_solution(potential, directions, selection), rtol=5e-5)
     np.testing.assert_allclose(values, compiled, rtol=1e-4)
 
 
-def _folded_solution(
-    potential: CrystalPotential,
-    direction: NDArray[np.float64],
-    selection: BeamSelection,
-    weights: NDArray[np.float64],
-    step_nm: float = 0.5,
-    others: NDArray[np.int64] | None = None,
-) -> float:
-    """Eigen-solution in float64 with weak beams folded in (Löwdin 1951).
-
-    `others` are directions whose strong beams are solved for as well, (n, 3).
-    """
-    k = 1.0 / potential.wavelength_nm
-    u_g = np.abs(potential.at(potential.u, potential.hkl))
-
-    def near(normal: NDArray, times: float, cutoff: float) -> tuple[NDArray, NDArray]:
-        total = -k * normal + potential.g
-        s = (k**2 - np.sum(total**2, axis=1)) / (2.0 * np.abs(total @ normal))
-        limit = np.where(u_g > 1e-4, cutoff * u_g / k, selection.forbidden_s_per_nm)
-        return (np.abs(s) <= limit) & (np.abs(s) * k <= times * abs(potential.u_0)), s
-
-    strong, s = near(direction, selection.strong, selection.cutoff)
-    for other in [] if others is None else others:
-        strong |= near(other, selection.strong, selection.cutoff)[0]
-    weak = near(direction, selection.weak, selection.weak_cutoff or selection.cutoff)[0] & ~strong
-    beams = potential.hkl[np.concatenate([np.flatnonzero(strong), np.flatnonzero(weak)])]
-    n = strong.sum()
-    difference = beams[:, None, :] - beams[None, :, :]
-    whole = potential.at(potential.u, difference)
-    overlap = potential.at(potential.s, -difference)
-    detuning = 2.0 * k * s[weak] + 1j * potential.u_0.imag
-    # Bounded as the amplitude of two coupled beams is.
-    largest = np.max(np.abs(whole[n:, :n]) ** 2, axis=1, initial=0.0)
-    inverse = detuning.conj() / (np.abs(detuning) ** 2 + 4.0 * largest)
-    follow = np.concatenate([np.eye(n), -whole[n:, :n] * inverse[:, None]])
-    matrix = whole[:n, :n] + whole[:n, n:] @ follow[n:]
-    matrix[np.diag_indices(n)] += 2.0 * k * s[strong] - potential.u_0.real
-    values, vectors = linalg.eig(matrix)
-    excited = vectors * linalg.solve(vectors, np.eye(n)[:, 0])
-    depths = np.arange(len(weights)) * step_nm
-    waves = follow @ excited @ np.exp(1j * np.pi / k * values[:, None] * depths)
-    return float(weights @ np.einsum("gz,gh,hz->z", waves.conj(), overlap, waves).real)
-
-
 @pytest.mark.parametrize("selection", [SELECTION, FOLDED])
 @pytest.mark.parametrize("name", CRYSTALS)
 def test_a_tile_of_one_direction_agrees_with_an_eigen_solution(
-    name: str, selection: BeamSelection, device: str
+    name: str, selection: BeamSelection, device: str, folded_solution: Callable[..., float]
 ) -> None:
     potential = crystal_potential(crystals[name], 20.0, 0.07)
     directions, tiles = _directions()
     values, _ = torch_intensities(
-        potential, directions, np.arange(len(tiles)), selection, DEPTHS, 0.5, folded=True, device=device
+        potential, directions, np.arange(len(tiles)), None, selection, DEPTHS, 0.5, folded=True, device=device
     )
-    reference = [_folded_solution(potential, direction, selection, DEPTHS) for direction in directions]
+    reference = [folded_solution(potential, direction, selection, DEPTHS) for direction in directions]
     np.testing.assert_allclose(values, reference, rtol=1e-4)
 
 
@@ -189,13 +148,76 @@ def test_tiles_agree_with_the_compiled_solver(name: str, selection: BeamSelectio
     compiled, compiled_beams = tiled_intensities(potential, directions, tiles, selection, DEPTHS, 0.5)
     assert np.unique(compiled_beams[:, 0]).size > 1, "nothing would be padded"
     values, beams = torch_intensities(
-        potential, directions, tiles, selection, DEPTHS, 0.5, folded=True, device=device
+        potential, directions, tiles, None, selection, DEPTHS, 0.5, folded=True, device=device
     )
     np.testing.assert_array_equal(beams, compiled_beams)
     np.testing.assert_allclose(values, compiled, rtol=1e-4)
 
 
-def test_the_splitting_of_tiles_is_of_second_order(device: str) -> None:
+def _patched_directions() -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]:
+    """Patches of one to four tiles of different sizes, in mixed order, and the labels of tiles and of patches."""
+    rng = np.random.default_rng(4)
+    counts = np.array([3, 4, 2, 5, 1, 4, 6, 3, 1, 4])
+    patch_of = np.array([8, 8, 8, 8, -5, -5, -5, 2, 3, 3])
+    centres = Rotation.random(9, random_state=rng).as_matrix()[patch_of, 0]
+    centres += rng.normal(scale=0.02, size=centres.shape)
+    tiles = rng.permutation(np.repeat(np.arange(len(counts)), counts))
+    cloud = centres[tiles] + rng.normal(scale=0.006, size=(len(tiles), 3))
+    # Labels of tiles ascend the other way than those of patches do.
+    return cloud / np.linalg.norm(cloud, axis=1, keepdims=True), 100 - 7 * tiles, patch_of[tiles]
+
+
+@pytest.mark.parametrize(
+    ("name", "memory_bytes", "groups"),
+    [
+        ("Ni", 1, 4),
+        ("Ni", 2**31, 1),
+        ("GaAs", 1, 4),
+        ("GaAs", 10**6, 2),
+        ("GaAs", 2**31, 1),
+        ("Mo3Si", 1, 4),
+        # Numbers of beams differ more than padding is worth.
+        ("Mo3Si", 2**31, 2),
+    ],
+)
+def test_patches_agree_with_the_compiled_solver(
+    name: str, memory_bytes: int, groups: int, device: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    potential = crystal_potential(crystals[name], 20.0, 0.06)
+    directions, tiles, patches = _patched_directions()
+    compiled, compiled_beams = tiled_intensities(
+        potential, directions, tiles, FOLDED, DEPTHS, 0.5, patches=patches
+    )
+    alone, _ = tiled_intensities(potential, directions, tiles, FOLDED, DEPTHS, 0.5)
+    assert np.abs(compiled / alone - 1.0).max() > 1e-3, "patches would make no difference"
+    work_out, found = ScatteredOn.of, []
+
+    def counted(tables: DeviceTables, batch: RegionBatch, memory: int) -> ScatteredOn:
+        found.append(len(batch.directions))
+        return work_out(tables, batch, memory)
+
+    monkeypatch.setattr(ScatteredOn, "of", counted)
+    values, beams = torch_intensities(
+        potential,
+        directions,
+        tiles,
+        patches,
+        FOLDED,
+        DEPTHS,
+        0.5,
+        folded=True,
+        device=device,
+        memory_bytes=memory_bytes,
+    )
+    assert sum(found) == 4
+    assert len(found) == groups
+    np.testing.assert_array_equal(beams, compiled_beams)
+    np.testing.assert_allclose(values, compiled, rtol=1e-4)
+
+
+def test_the_splitting_of_tiles_is_of_second_order(
+    device: str, folded_solution: Callable[..., float]
+) -> None:
     """Half the step leaves a quarter of the difference from the eigen-solution with all beams of the tile."""
     potential = crystal_potential(crystals["Ni"], 20.0, 0.06)
     directions, tiles = _directions()
@@ -207,6 +229,7 @@ def test_the_splitting_of_tiles_is_of_second_order(device: str) -> None:
             potential,
             directions,
             np.zeros(len(directions), int),
+            None,
             SELECTION,
             weights,
             1.0 / halving,
@@ -214,7 +237,7 @@ def test_the_splitting_of_tiles_is_of_second_order(device: str) -> None:
             device=device,
         )
         reference = [
-            _folded_solution(potential, direction, SELECTION, weights, 1.0 / halving, directions)
+            folded_solution(potential, direction, SELECTION, weights, 1.0 / halving, directions)
             for direction in directions
         ]
         errors.append(np.abs(values - reference).max())
@@ -228,7 +251,7 @@ def test_hundreds_of_steps_stay_exact(device: str, eigen_solution: Callable[...,
     directions, tiles = _directions()
     reference = eigen_solution(potential, directions, SELECTION, weights, 0.5)
     values, _ = torch_intensities(
-        potential, directions, tiles, SELECTION, weights, 0.5, folded=False, device=device
+        potential, directions, tiles, None, SELECTION, weights, 0.5, folded=False, device=device
     )
     np.testing.assert_allclose(values, reference, rtol=1e-4)
 
@@ -243,7 +266,7 @@ def test_any_number_of_depths(tiled: bool, weights: NDArray[np.float64], device:
     else:
         expected, _ = exact_intensities(potential, directions, SELECTION, weights, 0.5)
     values, _ = torch_intensities(
-        potential, directions, tiles, SELECTION, weights, 0.5, folded=tiled, device=device
+        potential, directions, tiles, None, SELECTION, weights, 0.5, folded=tiled, device=device
     )
     np.testing.assert_allclose(values, expected, rtol=1e-4)
 
@@ -262,6 +285,7 @@ def test_memory_changes_no_answer(tiled: bool, device: str) -> None:
                 potential,
                 directions,
                 tiles,
+                None,
                 selection,
                 DEPTHS,
                 0.5,
@@ -293,7 +317,7 @@ def test_padding_changes_no_answer(selection: BeamSelection, device: str) -> Non
         torch.testing.assert_close(result, results[0], rtol=1e-5, atol=0.0)
 
 
-def test_padding_of_tiles_changes_no_answer(device: str) -> None:
+def test_padding_of_tiles_and_patches_changes_no_answer(device: str) -> None:
     potential = crystal_potential(crystals["GaAs"], 20.0, 0.07)
     directions = torch.as_tensor(_directions()[0], device=device).reshape(4, 4, 3)
     tables = DeviceTables.on(torch.device(device), potential, FOLDED, None)
@@ -301,9 +325,9 @@ def test_padding_of_tiles_changes_no_answer(device: str) -> None:
     strong = (size <= tables.strong_limit).any(dim=1)
     weak = (size[:, 0] <= tables.folded_limit) & ~strong
     assert len(set(strong.sum(dim=1).tolist())) > 1
-    results = []
-    for rows, weak_rows, repeated in ((0, 0, 0), (1, 7, 0), (29, 0, 5)):
-        tiles = TileBatch(
+
+    def padded(rows: int, weak_rows: int, repeated: int) -> RegionBatch:
+        return RegionBatch(
             torch.cat([directions, directions[:, -1:].expand(-1, repeated, -1)], dim=1),
             torch.arange(4 + repeated, device=device).expand(4, -1) < 4,
             directions[:, 0],
@@ -312,7 +336,18 @@ def test_padding_of_tiles_changes_no_answer(device: str) -> None:
             int(strong.sum(dim=1).max()) + rows,
             int(weak.sum(dim=1).max()) + weak_rows,
         )
-        results.append(solve_tile_batch(tables, tiles, DEPTHS, 0.5)[:, :4])
+
+    results = []
+    for of_tiles, of_patches in (((0, 0, 0),) * 2, ((1, 7, 0), (0, 0, 0)), ((29, 0, 5), (3, 5, 7))):
+        # Each tile is a patch, and they stand in the opposite order.
+        patches = padded(*of_patches)
+        patches = replace(
+            patches,
+            **{key: getattr(patches, key).flip(0) for key in ("directions", "inside", "strong", "weak")},
+        )
+        places = torch.arange(4, device=device).flip(0)
+        tiles, scattered_on = padded(*of_tiles), ScatteredOn.of(tables, patches, 10**6)
+        results.append(solve_tile_batch(tables, tiles, scattered_on, places, DEPTHS, 0.5)[:, :4])
     for result in results[1:]:
         torch.testing.assert_close(result, results[0], rtol=1e-5, atol=0.0)
 
@@ -365,7 +400,9 @@ def test_a_device_that_is_not_there_is_named(name: str) -> None:
     potential = crystal_potential(crystals["Ni"], 20.0, 0.1)
     directions, tiles = _directions()
     with pytest.raises(InputError, match=name):
-        torch_intensities(potential, directions, tiles, SELECTION, DEPTHS, 0.5, folded=True, device=name)
+        torch_intensities(
+            potential, directions, tiles, None, SELECTION, DEPTHS, 0.5, folded=True, device=name
+        )
 
 
 def test_the_simulator_starts_without_torch() -> None:

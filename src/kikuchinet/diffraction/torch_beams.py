@@ -137,6 +137,11 @@ class DeviceTables:
         """s_g of every reflection for directions (b, 3), (b, n) float64, 1/nm."""
         return self.excitation_errors(directions @ self.g.T, self.squared)
 
+    def errors_of(self, beams: torch.Tensor, directions: torch.Tensor) -> torch.Tensor:
+        """s_g of beams (t, n) for directions (t, m, 3), (t, n, m) float64, 1/nm."""
+        along = torch.bmm(self.g[beams], directions.transpose(1, 2))
+        return self.excitation_errors(along, self.squared[beams][:, :, None])
+
     def parts(self, count: int, memory_bytes: int) -> list[slice]:
         """Parts of so many directions whose excitation errors fit into some memory; one direction at least."""
         rows = max(1, memory_bytes // (SURVEY_BYTES * len(self.flat)))

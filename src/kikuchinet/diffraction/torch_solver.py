@@ -38,6 +38,7 @@ def torch_intensities(
     potential: CrystalPotential,
     directions: NDArray[np.float64],
     tiles: NDArray[np.integer],
+    patches: NDArray[np.integer] | None,
     selection: BeamSelection,
     weights: NDArray[np.float64],
     step_nm: float,
@@ -58,6 +59,9 @@ def torch_intensities(
         Unit vectors from the sample to the detector, Cartesian crystal frame, (n, 3).
     tiles
         (n,) label of the tile each direction belongs to; the folding solver's business only.
+    patches
+        (n,) label of the patch of whole tiles each direction belongs to; what weak beams scatter into each other is worked
+        out once for it. ``None`` makes each tile one. The folding solver's business, too.
     selection
         Which beams take part.
     weights
@@ -100,11 +104,18 @@ def torch_intensities(
         if not folded:
             on_device = torch.as_tensor(vectors).to(chosen)
             return _solve_directions(tables, on_device, np.asarray(weights), step_nm, memory_bytes, report)
-        order = np.argsort(tiles, kind="stable")
-        changes = np.diff(np.asarray(tiles)[order], prepend=np.asarray(tiles)[order[:1]]) != 0
-        on_device = torch.as_tensor(vectors[order]).to(chosen)
+        groups = np.stack([np.asarray(tiles if patches is None else patches), np.asarray(tiles)])
+        order = np.lexsort(groups[::-1])
+        new_patch, new_tile = np.diff(groups[:, order], prepend=groups[:, order[:1]]) != 0
         values, counts = solve_tiles(
-            tables, on_device, np.cumsum(changes), np.asarray(weights), step_nm, memory_bytes, report
+            tables,
+            torch.as_tensor(vectors[order]).to(chosen),
+            np.cumsum(new_patch | new_tile),
+            np.cumsum(new_patch),
+            np.asarray(weights),
+            step_nm,
+            memory_bytes,
+            report,
         )
     intensities, beams = np.empty_like(values), np.empty_like(counts)
     intensities[order], beams[order] = values, counts

@@ -1,15 +1,15 @@
 """The tiled solver of :mod:`kikuchinet.diffraction.tiles` as batches of matrix products on a torch device.
 
 What is solved, and why so, stands there: beams that are strong anywhere in a tile are solved for at its centre, weak ones
-are folded in, and each direction differs from the centre by phases. Here many tiles are padded to a common size, and one
-step in depth of all of them is two products of [tiles, n, n] with [tiles, n, directions].
+are folded in, and each direction differs from the centre by phases. Here work goes by groups of patches. For a group, what
+weak beams scatter into each other is worked out for all its patches at once; then many of their tiles are padded to a
+common size, and one step in depth of all of them is two products of [tiles, n, n] with [tiles, n, directions].
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -17,41 +17,19 @@ from numpy.typing import NDArray
 
 from kikuchinet.diffraction.torch_beams import DeviceTables, plan_batches, survey, true_indices
 from kikuchinet.diffraction.torch_depths import depth_sums, exponential, split_depth_sums
+from kikuchinet.diffraction.torch_regions import RegionBatch, Regions, join
+from kikuchinet.diffraction.torch_weak import ScatteredOn, weak_couplings
 
 _COMPLEX_BYTES = 8
-
-
-@dataclass(frozen=True, eq=False)
-class TileBatch:
-    """Tiles to be solved together; all tensors on one device.
-
-    Attributes
-    ----------
-    directions
-        (t, m, 3) float64; a tile of fewer directions repeats its last one.
-    inside
-        (t, m) bool: which of them are not repeated.
-    centres
-        (t, 3) float64 unit vectors.
-    strong, weak
-        (t, reflections) bool: beams that are solved for, beams that are folded in.
-    rows, weak_rows
-        Numbers of beams that all tiles are padded to.
-    """
-
-    directions: torch.Tensor
-    inside: torch.Tensor
-    centres: torch.Tensor
-    strong: torch.Tensor
-    weak: torch.Tensor
-    rows: int
-    weak_rows: int
+_PLACE_BYTES = 24
+"""Per patch and reflection: where it stands among strong and among weak beams, and masks."""
 
 
 def solve_tiles(
     tables: DeviceTables,
     directions: torch.Tensor,
     labels: NDArray[np.int64],
+    patches: NDArray[np.int64],
     weights: NDArray[np.float64],
     step_nm: float,
     memory_bytes: int,
@@ -64,9 +42,11 @@ def solve_tiles(
     tables
         The crystal.
     directions
-        (n, 3) float64 on the device, sorted by tile.
+        (n, 3) float64 on the device, sorted by patch, and by tile within a patch.
     labels
         (n,) number of each direction's tile: 0, 1, ...
+    patches
+        (n,) number of each direction's patch of whole tiles: 0, 1, ...
     weights
         Weight of each depth ``k · step_nm``.
     step_nm
@@ -74,67 +54,63 @@ def solve_tiles(
     memory_bytes, progress
         As for `torch_intensities`.
     """
-    device = directions.device
-    found = survey(tables, directions, torch.as_tensor(labels, device=device), memory_bytes)
+    found = survey(tables, directions, torch.as_tensor(labels, device=directions.device), memory_bytes)
     assert found.unions is not None  # labels were given
-    counts = np.bincount(labels)
-    starts = np.cumsum(counts) - counts
-    centres = torch.zeros((len(counts), 3), dtype=torch.float64, device=device)
-    centres.index_add_(0, torch.as_tensor(labels, device=device), directions)
-    centres = torch.nn.functional.normalize(centres)
-    weak = _folded_beams(tables, centres, found.unions, memory_bytes)
-    strong_counts = found.unions.sum(dim=1).cpu().numpy()
-    weak_counts = weak.sum(dim=1).cpu().numpy()
-    most_weak = int(weak_counts.max())
+    tiles = Regions.of(tables, directions, labels, found.unions, memory_bytes)
+    patch_of = patches[tiles.starts]
+    strong = join(tables, found.unions, patch_of, memory_bytes)
+    wholes = Regions.of(tables, directions, patches, strong, memory_bytes)
+    most_weak, most_directions = int(tiles.weak_counts.max()), int(wholes.counts.max())
 
-    def member_bytes(rows: int, columns: int) -> int:
+    def tile_bytes(rows: int, columns: int) -> int:
         # Matrices of a step and their indices; waves and phases, made in float64; tables of the folded beams.
-        elements = rows * (14 * rows + 12 * columns) + most_weak * (3 * most_weak + 6 * rows + 5 * columns)
+        elements = rows * (14 * rows + 12 * columns) + most_weak * (3 * most_weak + 8 * rows + 5 * columns)
         return _COMPLEX_BYTES * elements
+
+    def patch_bytes(rows: int, columns: int) -> int:
+        # The sums, the followers that they are made of and what these take in the making; excitation errors.
+        elements = rows * (5 * columns + 4 * most_directions) + columns
+        return _COMPLEX_BYTES * elements + _PLACE_BYTES * len(tables.flat)
 
     values = np.empty(len(directions))
     done = 0
-    for batch in plan_batches(strong_counts, counts, member_bytes, memory_bytes):
-        number = torch.as_tensor(batch.members, device=device)
-        column = np.arange(batch.columns)
-        inside = column < counts[batch.members, None]
-        chosen = starts[batch.members, None] + np.minimum(column, counts[batch.members, None] - 1)
-        tiles = TileBatch(
-            directions[torch.as_tensor(chosen, device=device)],
-            torch.as_tensor(inside, device=device),
-            centres[number],
-            found.unions[number],
-            weak[number],
-            batch.rows,
-            int(weak_counts[batch.members].max()),
-        )
-        values[chosen[inside]] = solve_tile_batch(tables, tiles, weights, step_nm).cpu().numpy()[inside]
-        done += int(inside.sum())
-        progress(done / len(directions))
-    return values, np.stack([strong_counts, weak_counts], axis=1)[labels]
-
-
-def _folded_beams(
-    tables: DeviceTables, centres: torch.Tensor, unions: torch.Tensor, memory_bytes: int
-) -> torch.Tensor:
-    """Beams that are weak at the centres (t, 3) of tiles and strong nowhere in them, (t, reflections) bool."""
-    weak = torch.empty_like(unions)
-    for part in tables.parts(len(centres), memory_bytes):
-        size = tables.all_excitation_errors(centres[part]).abs_()
-        weak[part] = (size <= tables.folded_limit) & ~unions[part]
-    return weak
+    # Half of the memory is for the group's patches, the other for the couplings among weak beams, and then for tiles.
+    half = memory_bytes // 2
+    for group in plan_batches(wholes.weak_counts, wholes.strong_counts, patch_bytes, half):
+        columns = int(wholes.counts[group.members].max())
+        scattered_on = ScatteredOn.of(tables, wholes.batch(group.members, group.columns, columns), half)
+        place = np.full(len(wholes.counts), -1)
+        place[group.members] = np.arange(len(group.members))
+        numbers = np.flatnonzero(place[patch_of] >= 0)
+        for batch in plan_batches(tiles.strong_counts[numbers], tiles.counts[numbers], tile_bytes, half):
+            members = numbers[batch.members]
+            padded = tiles.batch(members, batch.rows, batch.columns)
+            within = torch.as_tensor(place[patch_of[members]], device=directions.device)
+            result = solve_tile_batch(tables, padded, scattered_on, within, weights, step_nm).cpu().numpy()
+            chosen, inside = tiles.numbers(members, batch.columns)
+            values[chosen[inside]] = result[inside]
+            done += int(inside.sum())
+            progress(done / len(directions))
+    return values, np.stack([tiles.strong_counts, tiles.weak_counts], axis=1)[labels]
 
 
 def solve_tile_batch(
-    tables: DeviceTables, tiles: TileBatch, weights: NDArray[np.float64], step_nm: float
+    tables: DeviceTables,
+    tiles: RegionBatch,
+    scattered_on: ScatteredOn,
+    patches: torch.Tensor,
+    weights: NDArray[np.float64],
+    step_nm: float,
 ) -> torch.Tensor:
-    """Intensities of the directions of tiles, (t, m) float64."""
+    """Intensities of the directions of tiles, (t, m) float64; `patches` (t,) are their patches in `scattered_on`."""
     beams, valid = true_indices(tiles.strong, tiles.rows)
-    middle = _errors(tables, beams, tiles.centres[:, None, :])
+    middle = tables.errors_of(beams, tiles.centres[:, None, :])
     matrix = tables.potential_between(beams, beams)
     source = tables.thermal_between(beams, beams)
     if tiles.weak_rows > 0:
-        _fold(tables, tiles, beams, matrix, source)
+        weak, follow, inverses = weak_couplings(tables, tiles, beams, valid)
+        follow.add_(scattered_on.between(patches, weak, beams)).mul_(inverses)
+        _fold(tables, beams, weak, follow, matrix, source)
     # The real part of U_0 is in the wavelength already.
     diagonal = (2.0 / tables.wavelength_nm * middle[:, :, 0]).to(torch.float32) - tables.u_0.real
     matrix.diagonal(dim1=1, dim2=2).add_(diagonal)
@@ -142,35 +118,32 @@ def solve_tile_batch(
     step = exponential(matrix.mul_(1j * math.pi * tables.wavelength_nm * step_nm))
     if tiles.directions.shape[1] == 1:
         return depth_sums(step, source, weights)[:, None]
-    difference = _errors(tables, beams, tiles.directions).sub_(middle).mul_(math.pi * step_nm)
+    difference = tables.errors_of(beams, tiles.directions).sub_(middle).mul_(math.pi * step_nm)
     half = torch.polar(torch.ones_like(difference, dtype=torch.float32), difference.to(torch.float32))
     return split_depth_sums(step, source, half, weights)
 
 
-def _errors(tables: DeviceTables, beams: torch.Tensor, directions: torch.Tensor) -> torch.Tensor:
-    """Excitation errors of beams (t, n) for directions (t, m, 3), (t, n, m) float64, 1/nm."""
-    along = torch.bmm(tables.g[beams], directions.transpose(1, 2))
-    return tables.excitation_errors(along, tables.squared[beams][:, :, None])
-
-
 def _fold(
-    tables: DeviceTables, tiles: TileBatch, beams: torch.Tensor, matrix: torch.Tensor, source: torch.Tensor
+    tables: DeviceTables,
+    beams: torch.Tensor,
+    weak: torch.Tensor,
+    follow: torch.Tensor,
+    matrix: torch.Tensor,
+    source: torch.Tensor,
 ) -> None:
-    """Add what the weak beams do to the dynamical matrix and to the source matrix, (t, n, n) each, in place.
+    """Add what weak beams, ψ_w = Σ_h follow_wh ψ_h, do to the dynamical matrix and to the source matrix, in place.
 
-    A weak beam follows the strong ones, ψ_w = -Σ_h U_{w-h} ψ_h / D_w with D_w = 2 s_w/λ + i U'_0, and 1/D is averaged over
-    the tile's directions and bounded, as in `tiles`.
+    Parameters
+    ----------
+    tables
+        The crystal.
+    beams, weak
+        (t, n) strong and (t, m) weak beams.
+    follow
+        (t, m, n) complex64.
+    matrix, source
+        (t, n, n) complex64.
     """
-    weak, valid = true_indices(tiles.weak, tiles.weak_rows)
-    errors = _errors(tables, weak, tiles.directions)
-    detuning = errors.mul_(2.0 / tables.wavelength_nm).to(torch.complex128).add_(1j * tables.u_0.imag)
-    follow = tables.potential_between(weak, beams)
-    inside = torch.arange(follow.shape[2], device=follow.device) < tiles.strong.sum(dim=1)[:, None]
-    largest = (follow.abs().square() * inside[:, None, :]).amax(dim=2).to(torch.float64)
-    bounded = detuning.conj() / (detuning.abs().square() + 4.0 * largest[:, :, None])
-    inverse = bounded.mul_(tiles.inside[:, None, :]).sum(dim=2)
-    inverse = inverse.div_(tiles.inside.sum(dim=1)[:, None]).mul_(valid)
-    follow.mul_(-inverse.to(torch.complex64)[:, :, None])
     matrix.baddbmm_(tables.potential_between(beams, weak), follow)
     cross = torch.bmm(tables.thermal_between(beams, weak), follow)
     source.add_(cross).add_(cross.mH)
