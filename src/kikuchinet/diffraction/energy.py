@@ -13,7 +13,7 @@ from kikuchinet.crystal import Crystal
 from kikuchinet.diffraction.bloch import BeamSelection, exact_intensities, reflection_strengths
 from kikuchinet.diffraction.emission import emission_amplitudes, emission_pays, emission_rows
 from kikuchinet.diffraction.folding import Folding, fold
-from kikuchinet.diffraction.lambert import lambert_grid
+from kikuchinet.diffraction.lambert import pixel_directions
 from kikuchinet.diffraction.potential import CrystalPotential, crystal_potential
 from kikuchinet.diffraction.presets import Preset
 from kikuchinet.diffraction.tiles import count_tile_beams, tiled_intensities
@@ -67,18 +67,20 @@ def _resample(weights: NDArray[np.float64], step_nm: float, new_step_nm: float) 
 
 _PARTS = 20
 """Parts in which the work is done, so that progress can be seen."""
+_BETHE_PARTS = 4
+"""The same for a preset that takes a fraction of a second: threads wait for each other at the end of each part."""
 _SAMPLED_TILES = 8
 _FULL_MAP = 30_000
 """Directions from which on `Preset.most_operations` holds for each."""
 _CUTOFF_FACTORS = tuple(2.0 ** (-0.25 * k) for k in range(33))
 
 
-def _parts(order: NDArray[np.int64], edges: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+def _parts(order: NDArray[np.int64], edges: NDArray[np.int64], most: int) -> list[NDArray[np.int64]]:
     """Parts of whole patches, each from all over the map: threads then have equally much to do."""
     number = np.repeat(np.arange(len(edges) - 1), np.diff(edges))
     rng = np.random.default_rng(0)
     place = rng.permutation(len(edges) - 1)[number]
-    count = min(_PARTS, len(edges) - 1)
+    count = min(most, len(edges) - 1)
     return [order[place % count == part] for part in range(count)]
 
 
@@ -104,7 +106,7 @@ def plan_energy(
     """Set up what has to be solved for one of a transport's energies; `folding` where the caller has it already."""
     if folding is None:
         folding = fold(crystal, half_width)
-    directions = lambert_grid(half_width)[folding.rows, folding.columns]
+    directions = pixel_directions(folding.rows, folding.columns, half_width)
     directions[:, 2] *= folding.signs
     energy = transport.beam_kev if settings.emsoft else float(transport.energies_kev[number])
     potential = crystal_potential(crystal, energy, settings.d_min_nm)
@@ -191,7 +193,7 @@ class EnergyProblem:
         pays = not self.settings.bethe and emission_pays(self.potential)
         amplitudes = emission_amplitudes(self.potential) if pays else np.empty((0, 0), dtype=np.complex64)
         done = 0
-        for chosen in _parts(order, edges):
+        for chosen in _parts(order, edges, _BETHE_PARTS if self.settings.bethe else _PARTS):
             directions = self.directions[chosen]
             if self.settings.bethe:
                 result[chosen], beams[chosen] = exact_intensities(

@@ -68,6 +68,13 @@ def direction_to_square(directions: NDArray[np.floating]) -> NDArray[np.float64]
     return square / _EDGE
 
 
+def pixel_directions(
+    rows: NDArray[np.integer], columns: NDArray[np.integer], half_width: int
+) -> NDArray[np.float64]:
+    """Directions of some pixels of the upper hemisphere's square, ``rows.shape + (3,)``; see `lambert_grid`."""
+    return square_to_direction((columns - half_width) / half_width, (rows - half_width) / half_width)
+
+
 def lambert_grid(half_width: int) -> NDArray[np.float64]:
     """Directions of every pixel of the upper hemisphere's square.
 
@@ -82,6 +89,5 @@ def lambert_grid(half_width: int) -> NDArray[np.float64]:
         Unit vectors of shape (2h+1, 2h+1, 3), ``[row, column]`` at ``x = (column - h)/h``,
         ``y = (row - h)/h``: the layout of EMsoft's files as kikuchipy reads them.
     """
-    steps = np.arange(-half_width, half_width + 1) / half_width
-    y, x = np.meshgrid(steps, steps, indexing="ij")
-    return square_to_direction(x, y)
+    rows, columns = np.indices((2 * half_width + 1, 2 * half_width + 1))
+    return pixel_directions(rows, columns, half_width)
