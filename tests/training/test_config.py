@@ -27,7 +27,7 @@ def test_the_papers_settings():
     assert config.model.size == (246, 299)
 
 
-RUNS = ("xception-m3m-6-start", "xception-m3m-6-poor", "xception-m3m-6")
+RUNS = ("xception-m3m-6-start", "xception-m3m-6-poor", "xception-m3m-6-fast", "xception-m3m-6")
 """The runs behind the model that ships; each goes on from the one before."""
 
 
@@ -56,6 +56,8 @@ def test_the_model_that_ships_was_made_by_its_config():
     assert (card.name, card.version, card.size) == (config.name, config.version, config.model.size)
     recorded = card.details["config"]
     assert recorded["masters"]["materials"] == list(config.masters.materials)
+    assert recorded["masters"]["others"] == list(config.masters.others)
+    assert recorded["masters"]["preset"] == config.masters.preset
     assert recorded["stream"]["seed"] == config.stream.seed
     assert sum(phase["images"] for phase in recorded["phases"]) == config.total_images
 
