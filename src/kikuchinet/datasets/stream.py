@@ -24,7 +24,12 @@ from kikuchinet.errors import InputError
 from kikuchinet.microscope import CameraRange
 from kikuchinet.patterns import preprocess
 
-CAMERAS = {"good": CameraRange.good, "mixed": CameraRange.mixed, "poor": CameraRange.poor}
+CAMERAS = {
+    "good": CameraRange.good,
+    "mixed": CameraRange.mixed,
+    "poor": CameraRange.poor,
+    "binned": CameraRange.binned,
+}
 """Presets of cameras by name."""
 
 
@@ -64,7 +69,7 @@ class StreamConfig:
     seed
         Same seed, same stream.
     camera
-        ``good``, ``mixed`` or ``poor``: which of `CameraRange`'s presets the cameras are drawn from.
+        ``good``, ``mixed``, ``poor`` or ``binned``: which of `CameraRange`'s presets the cameras are drawn from.
     cameras
         Several of these names instead: every block draws one. A name that comes twice is drawn twice as often.
     others_share
