@@ -77,6 +77,37 @@ def test_a_key_is_that_of_the_simulation_alone():
     assert same.key == spec.key()
 
 
+def test_others_are_planned_beside_the_materials_and_marked(tmp_path):
+    config = replace(CONFIG, materials=("Al",), others=("FeNi3",), other_variants=1)
+    assert [(s.material, s.variant) for s in plan(config)] == [("Al", 0), ("FeNi3", 0), ("Al", 1)]
+    assert [s for s in plan(config) if s.material == "Al"] == [s for s in plan(CONFIG) if s.material == "Al"]
+    masters = prepare(config, tmp_path, progress=False)
+    assert [(entry.material, entry.other) for entry in masters] == [
+        ("Al", False),
+        ("FeNi3", True),
+        ("Al", False),
+    ]
+    with pytest.raises(InputError, match="Al is named twice"):
+        replace(config, others=("Al",))
+
+
+def test_the_number_of_energies_is_that_of_the_preset_or_of_the_configuration():
+    (preset,) = plan(replace(CONFIG, materials=("Al",), variants=1))
+    (three,) = plan(replace(CONFIG, materials=("Al",), variants=1, energies=3))
+    (one,) = plan(replace(CONFIG, materials=("Al",), variants=1, energies=1))
+    assert len({preset.key(), three.key(), one.key()}) == 3
+    masters = [spec.job().run() for spec in (three, one)]
+    assert [len(master.settings["energies_kev"]) for master in masters] == [3, 1]
+    assert one.job().made(masters[1])
+    assert not one.job().made(masters[0])
+    # The same physics as the preset's at one energy, which `fast` has.
+    transport = ElectronTransport.simulate(crystals["Al"], energies=1, seed=one.seed)
+    alone = simulate(crystals["Al"], half_width=6, preset="fast", transport=transport, seed=one.seed)
+    np.testing.assert_array_equal(masters[1].upper, alone.upper)
+    with pytest.raises(InputError, match="-1 energies"):
+        replace(CONFIG, energies=-1)
+
+
 def test_cache_is_used_and_survives_lost_and_damaged_files(cache):
     first = prepare(CONFIG, cache, progress=False)
     assert len(first) == 4

@@ -18,7 +18,9 @@ from kikuchinet.datasets import (
     random_quaternions,
     windows,
 )
+from kikuchinet.datasets import stream as stream_module
 from kikuchinet.errors import InputError
+from kikuchinet.microscope import CameraRange
 
 CLASSES = (225, 227, 229)
 CONFIG = StreamConfig(seed=11, block=4, blocks_per_window=9, quality=QualityRange(start=1.0, images=60))
@@ -64,6 +66,36 @@ def test_groups_materials_and_masters_come_equally_often(masters):
         assert masters[int(index)].visible_group == CLASSES[label]
     # Shuffled: a batch is no run of one block.
     assert len(set(found[0].masters[:16].tolist())) >= 4
+
+
+def test_others_have_a_share_of_their_groups_blocks(masters):
+    # Fe stands for a further crystal of the groups' first one: two entries of six are others.
+    entries = [replace(e, visible_group=225, other=True) if e.material == "Fe" else e for e in masters]
+    config = replace(CONFIG, block=1, blocks_per_window=200, others_share=0.25)
+    stream = PatternStream(MasterSet(entries), (225, 227), config, size=(40, 40))
+    window = stream.window(0)
+    other = np.array([entry.other for entry in entries])[window.masters]
+    assert not other[window.labels == 1].any()
+    assert 0.1 < other[window.labels == 0].mean() < 0.4
+    with pytest.raises(InputError, match="others_share"):
+        replace(CONFIG, others_share=1.0)
+
+
+def test_every_block_draws_one_of_the_cameras(masters, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(stream_module, "record", lambda *_, cameras, **__: drawn.append(cameras))
+    several = make(masters, replace(CONFIG, cameras=("good", "poor", "poor")))
+    for number in range(300):
+        several.block(0, number, 0)
+    assert set(drawn) == {CameraRange.good(), CameraRange.poor()}
+    assert 0.25 < drawn.count(CameraRange.good()) / 300 < 0.42
+    monkeypatch.undo()
+    # One name is the preset itself.
+    alone = make(masters, replace(CONFIG, cameras=("good",))).window(0)
+    good = make(masters, replace(CONFIG, camera="good")).window(0)
+    np.testing.assert_array_equal(alone.images, good.images)
+    with pytest.raises(InputError, match="'best' is none of good"):
+        replace(CONFIG, cameras=("good", "best"))
 
 
 def test_patterns_are_prepared(masters):

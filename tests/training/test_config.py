@@ -30,8 +30,11 @@ def test_the_papers_settings():
 RUNS = ("xception-m3m-6-start", "xception-m3m-6-poor", "xception-m3m-6")
 """The runs behind the model that ships; each goes on from the one before."""
 
+CANDIDATES = ("xception-m3m-6-accurate", "xception-m3m-6-binned")
+"""Runs that go on from it."""
 
-@pytest.mark.parametrize("run", RUNS)
+
+@pytest.mark.parametrize("run", RUNS + CANDIDATES)
 def test_the_shipped_models_settings(run):
     config = read_config(CONFIGS / f"{run}.toml")
     assert config.name == run
@@ -47,6 +50,14 @@ def test_each_run_goes_on_from_the_one_before():
         assert after.start == f"runs/{before.name}/model"
     assert all(config.stream is not None for config in configs)
     assert len({config.stream.seed for config in configs}) == len(RUNS)
+
+
+def test_the_candidates_go_on_from_the_model_that_ships():
+    first, second = (read_config(CONFIGS / f"{run}.toml") for run in CANDIDATES)
+    assert first.start == RUNS[-1]
+    assert second.start == f"runs/{first.name}/model"
+    assert first.masters == second.masters
+    assert not set(first.masters.materials) & set(first.masters.others)
 
 
 def test_the_model_that_ships_was_made_by_its_config():

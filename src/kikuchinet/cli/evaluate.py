@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -72,7 +73,7 @@ def _run(model: str, patterns: Path, out: Path, count: int, camera: CameraPreset
         raise InputError(patterns, "describes no stream of simulated patterns")
     # The model first: a mistyped name must not wait for hours of simulation.
     network = load_model(model)
-    masters = prepare(config.masters, cache, progress=progress)
+    masters = prepare(replace(config.masters, others=()), cache, progress=progress)
     return evaluate_fresh(
         network, masters, out, config=config.stream, camera=camera.value, count=count, progress=progress
     )

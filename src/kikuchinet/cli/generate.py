@@ -23,6 +23,7 @@ class CameraPreset(StrEnum):
     GOOD = "good"
     MIXED = "mixed"
     POOR = "poor"
+    BINNED = "binned"
 
 
 def generate(

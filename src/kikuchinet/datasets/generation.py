@@ -49,7 +49,7 @@ def generate(
     shape
         Rows and columns of the screen.
     camera
-        ``good``, ``mixed`` or ``poor``: which of `CameraRange`'s presets the cameras are drawn from.
+        ``good``, ``mixed``, ``poor`` or ``binned``: which of `CameraRange`'s presets the cameras are drawn from.
     quality
         Range, drawn from uniformly for every 32 patterns: 0 for the camera's full range, 1 for its best.
     geometry

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kikuchinet.crystal import Crystal, crystals
+from kikuchinet.datasets.energies import EnergiesJob
 from kikuchinet.datasets.labels import visible_or_literal
 from kikuchinet.diffraction import MasterPattern
 from kikuchinet.diffraction.cache import MasterCache
@@ -39,13 +40,19 @@ class MastersConfig:
     Parameters
     ----------
     materials
-        Names in the library of crystals.
+        Names in the library of crystals: what a model is made for and scored on.
+    others
+        Names of further crystals of the same groups, so that a group is more than how its materials look.
     half_width
         Half the width of the Lambert square, in pixels.
     preset
         Preset of the simulator.
+    energies
+        Number of energies of the electrons that leave; 0 for as many as the preset has.
     variants
         Master patterns per material. The first is the crystal as it stands in the library at the typical energy.
+    other_variants
+        The same for each of the others.
     energy_typical_kev, energy_range_kev, energy_typical_share
         The share of variants at the typical energy; the others are uniform in the range.
     large_cell_atoms, large_cell_variants
@@ -60,9 +67,12 @@ class MastersConfig:
     """
 
     materials: tuple[str, ...]
+    others: tuple[str, ...] = ()
     half_width: int = 125
     preset: str = "accurate"
+    energies: int = 0
     variants: int = 6
+    other_variants: int = 2
     energy_typical_kev: float = 20.0
     energy_range_kev: tuple[float, float] = (15.0, 25.0)
     energy_typical_share: float = 0.5
@@ -75,8 +85,12 @@ class MastersConfig:
     def __post_init__(self) -> None:
         if not self.materials:
             raise InputError("masters", "no materials are named")
-        if min(self.variants, self.large_cell_variants, self.half_width) < 1:
-            raise InputError("masters", "variants, large_cell_variants and half_width must be positive")
+        if twice := set(self.materials) & set(self.others):
+            raise InputError("masters", f"{min(twice)} is named twice, in materials and in others")
+        if min(self.variants, self.other_variants, self.large_cell_variants, self.half_width) < 1:
+            raise InputError("masters", "numbers of variants and half_width must be positive")
+        if self.energies < 0:
+            raise InputError("masters", f"{self.energies} energies")
         if not 0.0 <= self.lattice_change < 0.5:
             raise InputError("masters", f"lattice_change {self.lattice_change:g} is not in 0 to 0.5")
         for name in ("energy_range_kev", "b_factor_range"):
@@ -97,6 +111,7 @@ class MasterSpec:
     half_width: int
     preset: str
     seed: int
+    energies: int = 0
 
     def crystal(self) -> Crystal:
         """Return the library's crystal with its cell scaled and its B factors multiplied."""
@@ -119,13 +134,14 @@ class MasterSpec:
 
     def job(self) -> SimulationJob:
         """Return the simulation that makes the master pattern."""
-        return SimulationJob(
+        job = SimulationJob(
             self.crystal(),
             energy_kev=self.energy_kev,
             half_width=self.half_width,
             preset=self.preset,
             seed=self.seed,
         )
+        return EnergiesJob(**vars(job), energies=self.energies) if self.energies else job
 
     def key(self) -> str:
         """Return a digest of all that the master pattern depends on.
@@ -155,18 +171,19 @@ def plan(config: MastersConfig) -> list[MasterSpec]:
         A material is not in the library.
     """
     specs: dict[str, list[MasterSpec]] = {}
-    for material in config.materials:
+    for material in (*config.materials, *config.others):
         if material not in crystals:
             raise InputError(material, "no crystal of this name in the library")
         digest = hashlib.sha256(f"{config.seed}/{material}".encode()).digest()
         rng = np.random.default_rng(list(digest))
         large = crystals[material].n_atoms > config.large_cell_atoms
-        count = min(config.variants, config.large_cell_variants) if large else config.variants
+        count = config.variants if material in config.materials else config.other_variants
+        count = min(count, config.large_cell_variants) if large else count
         specs[material] = [_draw(config, material, variant, rng) for variant in range(count)]
     return [
         specs[material][i]
-        for i in range(config.variants)
-        for material in config.materials
+        for i in range(max(map(len, specs.values())))
+        for material in specs
         if i < len(specs[material])
     ]
 
@@ -190,18 +207,23 @@ def _draw(config: MastersConfig, material: str, variant: int, rng: np.random.Gen
         half_width=config.half_width,
         preset=config.preset,
         seed=seed,
+        energies=config.energies,
     )
 
 
 @dataclass(frozen=True)
 class MasterEntry:
-    """One master pattern of a set, with the labels of its material."""
+    """One master pattern of a set, with the labels of its material.
+
+    `other` marks the further crystals of a group; see `MastersConfig`.
+    """
 
     path: Path
     material: str
     space_group: int
     visible_group: int
     energy_kev: float
+    other: bool = False
 
 
 class MasterSet(Sequence[MasterEntry]):
@@ -335,7 +357,8 @@ def prepare(
                 errors.append(finished.error)
     if errors:
         raise errors[0]
-    visible = {name: visible_or_literal(crystals[name], "visible") for name in config.materials}
+    names = (*config.materials, *config.others)
+    visible = {name: visible_or_literal(crystals[name], "visible") for name in names}
     return MasterSet(
         [
             MasterEntry(
@@ -344,6 +367,7 @@ def prepare(
                 space_group=crystals[spec.material].space_group,
                 visible_group=visible[spec.material],
                 energy_kev=spec.energy_kev,
+                other=spec.material in config.others,
             )
             for spec, job in zip(specs, jobs, strict=True)
             if (path := paths[job.key]) is not None

@@ -24,7 +24,12 @@ from kikuchinet.errors import InputError
 from kikuchinet.microscope import CameraRange
 from kikuchinet.patterns import preprocess
 
-CAMERAS = {"good": CameraRange.good, "mixed": CameraRange.mixed, "poor": CameraRange.poor}
+CAMERAS = {
+    "good": CameraRange.good,
+    "mixed": CameraRange.mixed,
+    "poor": CameraRange.poor,
+    "binned": CameraRange.binned,
+}
 """Presets of cameras by name."""
 
 
@@ -64,7 +69,11 @@ class StreamConfig:
     seed
         Same seed, same stream.
     camera
-        ``good``, ``mixed`` or ``poor``: which of `CameraRange`'s presets the cameras are drawn from.
+        ``good``, ``mixed``, ``poor`` or ``binned``: which of `CameraRange`'s presets the cameras are drawn from.
+    cameras
+        Several of these names instead: every block draws one. A name that comes twice is drawn twice as often.
+    others_share
+        Share of a group's blocks that show one of its further crystals (`MastersConfig.others`), if it has any.
     block
         Patterns that share master pattern, tilts and camera.
     blocks_per_window
@@ -77,14 +86,19 @@ class StreamConfig:
 
     seed: int = 0
     camera: str = "mixed"
+    cameras: tuple[str, ...] = ()
+    others_share: float = 0.3
     block: int = 16
     blocks_per_window: int = 60
     quality: QualityRange = field(default_factory=QualityRange)
     geometry: GeometryRange = field(default_factory=GeometryRange)
 
     def __post_init__(self) -> None:
-        if self.camera not in CAMERAS:
-            raise InputError("stream.camera", f"{self.camera!r} is none of {', '.join(CAMERAS)}")
+        for name in (self.camera, *self.cameras):
+            if name not in CAMERAS:
+                raise InputError("stream.camera", f"{name!r} is none of {', '.join(CAMERAS)}")
+        if not 0.0 <= self.others_share < 1.0:
+            raise InputError("stream.others_share", f"{self.others_share:g} is not in 0 to 1")
         if self.block < 1 or self.blocks_per_window < 1:
             raise InputError("stream", "block and blocks_per_window must be positive")
 
@@ -93,9 +107,9 @@ class StreamConfig:
         """Patterns in a window."""
         return self.block * self.blocks_per_window
 
-    def camera_range(self) -> CameraRange:
-        """Return the preset that `camera` names."""
-        return CAMERAS[self.camera]()
+    def camera_ranges(self) -> tuple[CameraRange, ...]:
+        """Return the presets that cameras are drawn from, equally often."""
+        return tuple(CAMERAS[name]() for name in self.cameras or (self.camera,))
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,7 +151,8 @@ class PatternStream(IterableDataset[LabelledPatterns]):
     """Endless labelled patterns.
 
     Groups come equally often, materials equally often within their group, master patterns equally often within
-    their material. Iterating yields windows.
+    their material. The further crystals of a group (`MastersConfig.others`) share a part of their own, equally too.
+    Iterating yields windows.
 
     Parameters
     ----------
@@ -178,15 +193,17 @@ class PatternStream(IterableDataset[LabelledPatterns]):
         self.first_window = first_window
         visible = check_labels(labels) == "visible"
         self._tree: list[dict[str, list[int]]] = [{} for _ in classes]
+        self._others: list[dict[str, list[int]]] = [{} for _ in classes]
         for i, entry in enumerate(masters):
             group = entry.visible_group if visible else entry.space_group
             if group not in classes:
                 raise InputError(entry.material, f"its space group {group} is not among the classes")
-            self._tree[classes.index(group)].setdefault(entry.material, []).append(i)
+            tree = self._others if entry.other else self._tree
+            tree[classes.index(group)].setdefault(entry.material, []).append(i)
         for group, materials in zip(classes, self._tree, strict=True):
             if not materials:
                 raise InputError(f"space group {group}", "a class without any material")
-        self._cameras = config.camera_range()
+        self._cameras = config.camera_ranges()
 
     def block(self, window: int, number: int, label: int) -> Recording:
         """Record one block, not prepared.
@@ -200,16 +217,21 @@ class PatternStream(IterableDataset[LabelledPatterns]):
         """
         config = self.config
         rng = np.random.default_rng([config.seed, window, number])
-        materials = list(self._tree[label].values())
+        # Nothing is drawn where there is no choice: streams without others or with one camera stay as they were.
+        tree, others = self._tree[label], self._others[label]
+        if others and rng.random() < config.others_share:
+            tree = others
+        materials = list(tree.values())
         variants = materials[rng.integers(len(materials))]
         master = variants[rng.integers(len(variants))]
+        cameras = self._cameras[rng.integers(len(self._cameras)) if len(self._cameras) > 1 else 0]
         return record(
             self.masters,
             master,
             config.block,
             self.size,
             geometry=config.geometry,
-            cameras=self._cameras,
+            cameras=cameras,
             quality=float(rng.uniform(*config.quality.at(window * config.window))),
             rng=rng,
         )

@@ -189,7 +189,7 @@ def evaluate_fresh(
     stream = PatternStream(
         masters,
         network.classes,
-        replace(base, seed=seed, camera=camera, quality=quality if quality is not None else QualityRange()),
+        replace(base, seed=seed, camera=camera, cameras=(), quality=quality or QualityRange()),
         size=network.card.size,
         labels=network.card.labels,
     )
@@ -229,7 +229,8 @@ def score_card(
     Parameters
     ----------
     folder
-        The model's folder. Its card says which master patterns and which geometry it was trained with.
+        The model's folder. Its card says which master patterns and which geometry it was trained with. It is scored on
+        the materials, not on the others that it learnt from besides.
     out
         Folder for the tables.
     cache_dir
@@ -253,7 +254,7 @@ def score_card(
     config = build(TrainingConfig, model.card.details.get("config", {}), f"{folder}: config")
     if config.masters is None or config.stream is None:
         raise InputError(folder, "was not trained on a stream")
-    masters = prepare(config.masters, cache_dir, progress=progress)
+    masters = prepare(replace(config.masters, others=()), cache_dir, progress=progress)
     result = evaluate_fresh(model, masters, out, config=config.stream, count=count, progress=progress)
     add_to_card(folder, "fresh_good", result)
     return result

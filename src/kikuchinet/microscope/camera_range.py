@@ -140,6 +140,11 @@ class CameraRange:
         """Return ranges of fast scans: coarse chips, much noise, raw frames, dust and shadows."""
         return cls(noise_to_signal=(0.2, 2.0), coarse=0.6, raw=0.4, shadowed=0.15, dusty=0.4)
 
+    @classmethod
+    def binned(cls) -> CameraRange:
+        """Return ranges of small or binned chips with time enough: few pixels, little to moderate noise, raw frames."""
+        return cls(noise_to_signal=(0.05, 1.0), coarse=1.0, raw=0.4, shadowed=0.0, dusty=0.0)
+
     def sample(self, rng: np.random.Generator, rows: int = 128, quality: float = 0.0) -> Camera:
         """Draw one camera.
 

@@ -1,0 +1,48 @@
+"""Simulations at a chosen number of energies: what a training set saves on a preset."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+from kikuchinet.diffraction import ElectronTransport, MasterPattern, simulate
+from kikuchinet.diffraction.cache import content_key
+from kikuchinet.diffraction.job import SimulationJob
+
+
+@dataclass(frozen=True)
+class EnergiesJob(SimulationJob):
+    """A simulation at a number of energies of the electrons that leave, whatever its preset has.
+
+    Parameters
+    ----------
+    energies
+        How many; 1 takes their mean energy alone.
+    """
+
+    energies: int = 1
+
+    @cached_property
+    def key(self) -> str:
+        """Digest of all that decides the intensities, the number of energies among it."""
+        key = content_key(self.crystal, self.energy_kev, self.half_width, self.preset, self.seed)
+        return hashlib.sha256(f"{key}, energies {self.energies}".encode()).hexdigest()[: len(key)]
+
+    def run(self, progress: Callable[[float], None] | None = None) -> MasterPattern:
+        """Simulate the master pattern; see `SimulationJob.run`."""
+        transport = ElectronTransport.simulate(
+            self.crystal, self.energy_kev, energies=self.energies, seed=self.seed
+        )
+        master = simulate(
+            crystal=self.crystal,
+            energy_kev=self.energy_kev,
+            half_width=self.half_width,
+            preset=self.preset,
+            transport=transport,
+            seed=self.seed,
+            device=self.device,
+            progress=progress,
+        )
+        return self.label(master)
