@@ -170,7 +170,7 @@ def test_ranges_repeat_and_differ(clean):
     assert len({camera.contrast for camera in drawn}) == 50
 
 
-@pytest.mark.parametrize("preset", ["good", "mixed"])
+@pytest.mark.parametrize("preset", ["good", "mixed", "binned"])
 def test_drawn_cameras_lie_in_their_ranges(preset):
     ranges = getattr(CameraRange, preset)()
     rng = np.random.default_rng(0)
