@@ -16,7 +16,7 @@ from kikuchinet.microscope import CameraRange
 from kikuchinet.models import SpaceGroupModel, load_model
 
 MATERIALS = ("NiAl", "TaC", "Ni", "Al", "Si", "Fe")
-"""FeNi3 is left out: version 2 takes a pattern of it for 221, which is its literal group, in half of all cases."""
+"""FeNi3 is left out: version 3 takes a pattern of it for 221, which is its literal group, in a quarter of all cases."""
 
 
 @pytest.fixture(scope="module")
@@ -56,5 +56,5 @@ def test_good_patterns_get_the_group_that_a_camera_can_see(
     ]
     result = model.identify(np.concatenate([recording.images for recording in recordings]))
     truth = visible_group(crystals[material])
-    assert (result.space_groups == truth).mean() >= 0.7
+    assert (result.space_groups == truth).mean() >= 0.85
     assert result.pooled().space_group == truth
