@@ -70,8 +70,10 @@ def main() -> None:
         colours = ["#1b4f72" if i == answer else "#aab7b8" for i in range(len(symbols))]
         bars.barh(symbols, probabilities, color=colours)
         for i, value in enumerate(probabilities):
-            bars.text(min(value, 0.82) + 0.02, i, f"{value:.2f}", va="center", fontsize=9,
-                      color="white" if value > 0.82 and i == answer else "black")  # fmt: skip
+            # Inside the bar where there is no room beside it.
+            inside = value > 0.82
+            bars.text(value + (-0.02 if inside else 0.02), i, f"{value:.2f}", va="center", fontsize=9,
+                      ha="right" if inside else "left", color="white" if inside else "black")  # fmt: skip
         bars.set_xlim(0, 1)
         bars.invert_yaxis()
         bars.tick_params(labelsize=9)
