@@ -27,9 +27,7 @@ def test_the_papers_settings():
     assert config.model.size == (246, 299)
 
 
-RUNS = tuple(
-    f"xception-m3m-6{suffix}" for suffix in ("-start", "-poor", "-fast", "-accurate", "-binned", "")
-)
+RUNS = tuple(f"xception-m3m-6{suffix}" for suffix in ("-start", "-poor", "-fast", "-accurate", "-binned", ""))
 """The runs behind the model that ships; each goes on from the one before."""
 
 
