@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from importlib import resources
@@ -45,6 +46,23 @@ def _crystal(entry: dict[str, Any]) -> Crystal:
         prototype=entry["prototype"],
         note=entry["note"],
     )
+
+
+def _plain(words: str) -> str:
+    """Letters and digits only, in lower case."""
+    return "".join(c for c in words.casefold() if c.isalnum())
+
+
+def _amounts(formula: str) -> frozenset[tuple[str, str]]:
+    """Elements of a simple formula and their numbers; empty if it is none. The order of elements does not matter."""
+    if re.fullmatch(r"([A-Z][a-z]?[\d.]*)+", formula) is None:
+        return frozenset()
+    return frozenset(re.findall(r"([A-Z][a-z]?)([\d.]*)", formula))
+
+
+def _is_of_type(crystal: Crystal, prototype: str) -> bool:
+    words = re.split(r"[\s,()]+", crystal.prototype)
+    return crystal.prototype == prototype or prototype in words
 
 
 class Library(Mapping[str, Crystal]):
@@ -92,6 +110,7 @@ class Library(Mapping[str, Crystal]):
         *,
         space_group: int | None = None,
         crystal_system: str | None = None,
+        prototype: str | None = None,
         verified: bool | None = None,
     ) -> tuple[Crystal, ...]:
         """Crystals that meet all conditions given.
@@ -102,6 +121,8 @@ class Library(Mapping[str, Crystal]):
             Number, 1 to 230.
         crystal_system
             Such as ``"cubic"``.
+        prototype
+            Structure type as the library writes it, such as ``"L1_2 (Cu3Au)"``, or a word of it, such as ``"L1_2"``.
         verified
             Whether positions and lattice parameters were both read in a source.
 
@@ -115,8 +136,33 @@ class Library(Mapping[str, Crystal]):
             for crystal in self.values()
             if (space_group is None or crystal.space_group == space_group)
             and (crystal_system is None or crystal.symmetry.crystal_system == crystal_system)
+            and (prototype is None or _is_of_type(crystal, prototype))
             and (verified is None or crystal.verified == verified)
         )
+
+    def search(self, words: str) -> tuple[str, ...]:
+        """Names that somebody may mean.
+
+        Parameters
+        ----------
+        words
+            A name, part of a name, or a formula; case, spaces and signs do not matter.
+
+        Returns
+        -------
+        tuple of str
+            The crystals of exactly this name, else of this formula, else those whose names hold the words; empty if
+            there are none.
+        """
+        wanted = _plain(words)
+        if not wanted:
+            return ()
+        same = tuple(name for name in self if _plain(name) == wanted)
+        amount = _amounts(words)
+        alike = tuple(
+            name for name, crystal in self.items() if amount and _amounts(crystal.formula) == amount
+        )
+        return same or alike or tuple(name for name in self if wanted in _plain(name))
 
     @property
     def names(self) -> tuple[str, ...]:

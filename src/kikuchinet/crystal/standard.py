@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -9,10 +10,11 @@ import numpy as np
 import spglib
 from numpy.typing import NDArray
 
-from kikuchinet.crystal.symmetry import Setting, reference_setting
+from kikuchinet.crystal.orbits import full_orbit
+from kikuchinet.crystal.symmetry import Setting, cell_from_metric, reference_setting, symmetrised_metric
 
 if TYPE_CHECKING:
-    from kikuchinet.crystal.crystal import Crystal
+    from kikuchinet.crystal.crystal import Crystal, Site
 
 SpglibCell = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]
 
@@ -72,6 +74,17 @@ def spglib_number(crystal: Crystal, symprec_nm: float = 1e-4) -> int:
     """Space-group number that spglib finds for a crystal's atoms, 0 if it finds none."""
     dataset = spglib_dataset(spglib_cell(crystal), symprec_nm)
     return 0 if dataset is None else int(dataset.number)
+
+
+def has_no_higher_symmetry(crystal: Crystal, symprec_nm: float = 1e-4) -> bool:
+    """Whether spglib finds a crystal's own group and no smaller cell: as many operations as its setting has."""
+    dataset = spglib_dataset(spglib_cell(crystal), symprec_nm)
+    return dataset is not None and _is_described(dataset, crystal)
+
+
+def _is_described(dataset: Any, crystal: Crystal) -> bool:
+    operations = len(crystal.setting_operations.rotations)
+    return int(dataset.number) == crystal.space_group and len(dataset.rotations) == operations
 
 
 @cache
@@ -146,3 +159,65 @@ def reference_transformation(
         return None
     matrix = np.asarray(dataset.transformation_matrix, dtype=np.float64)
     return reference_setting(number), matrix, np.asarray(dataset.origin_shift, dtype=np.float64)
+
+
+def in_found_group(crystal: Crystal, symprec_nm: float = 1e-4) -> Crystal | None:
+    """The same crystal described in the group that spglib finds.
+
+    Parameters
+    ----------
+    crystal
+        A crystal whose atoms may have a higher symmetry than its group, or a smaller cell.
+    symprec_nm
+        How far an atom may be from its image.
+
+    Returns
+    -------
+    Crystal or None
+        The crystal itself if it has all the symmetry that is found; else in the reference setting of the group found. None
+        if spglib finds none.
+    """
+    cell = spglib_cell(crystal)
+    dataset = spglib_dataset(cell, symprec_nm)
+    if dataset is None:
+        return None
+    if _is_described(dataset, crystal):
+        return crystal
+    number = int(dataset.number)
+    dataset = spglib_dataset(cell, symprec_nm, hall_number_of_reference(number))
+    if dataset is None:
+        return None
+    matrix = np.asarray(dataset.transformation_matrix, dtype=np.float64)
+    shift = np.asarray(dataset.origin_shift, dtype=np.float64)
+    setting = reference_setting(number)
+    rows = np.linalg.inv(matrix).T @ crystal.direct_matrix
+    a, b, c, alpha, beta, gamma = cell_from_metric(symmetrised_metric(rows @ rows.T, setting))
+    atoms = crystal.atoms()
+    sites: list[Site] = []
+    orbits: list[NDArray[np.float64]] = []
+    for first in range(len(atoms)):
+        position = matrix @ atoms.positions[first] + shift
+        near = [
+            np.linalg.norm((d := orbit - position) @ rows - np.rint(d) @ rows, axis=1).min()
+            for orbit in orbits
+        ]
+        if near and min(near) < 1e-3:
+            continue
+        orbits.append(full_orbit((position[0], position[1], position[2]), setting, rows))
+        x, y, z = (float(v) for v in orbits[-1][0])
+        here = atoms.positions - atoms.positions[first]
+        here -= np.rint(here)
+        for i in np.flatnonzero(np.linalg.norm(here @ crystal.direct_matrix, axis=1) < 1e-3):
+            old = crystal.sites[int(atoms.site_index[i])]
+            sites.append(replace(old, position=(x, y, z)))
+    return crystal.replace(
+        space_group=number,
+        setting=setting.symbol,
+        a_nm=a,
+        b_nm=b,
+        c_nm=c,
+        alpha_deg=alpha,
+        beta_deg=beta,
+        gamma_deg=gamma,
+        sites=tuple(sites),
+    )
