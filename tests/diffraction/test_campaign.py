@@ -15,6 +15,7 @@ import numpy as np
 import psutil
 import pytest
 
+from kikuchinet import _cluster
 from kikuchinet.crystal import crystals
 from kikuchinet.diffraction import ElectronTransport, MasterPattern, campaign, cluster, job, simulate
 from kikuchinet.diffraction import cache as cache_module
@@ -101,8 +102,14 @@ def test_a_large_cell_is_expected_to_take_longer():
     assert replace(TINY, half_width=200).cost_s > replace(TINY, half_width=100).cost_s
 
 
+def test_no_cell_is_thought_to_cost_more_than_the_preset_lets_it():
+    # 112 atoms: hours if no reflection were left out.
+    large = replace(TINY, crystal=crystals["Al4Ni3"], preset="accurate", half_width=100)
+    assert 60 < large.cost_s < 600
+
+
 def test_small_work_stays_in_this_process(monkeypatch):
-    monkeypatch.setattr(campaign, "_cores", lambda: 8)
+    monkeypatch.setattr(campaign, "cores", lambda: 8)
     large = replace(TINY, half_width=500, preset="accurate", crystal=crystals["Al4Ni3"])
     assert worker_count([TINY, TINY]) == 1
     assert worker_count([large]) == 1
@@ -230,7 +237,7 @@ def test_workers_of_another_version_are_refused(monkeypatch):
 
 
 def test_no_scheduler_there(monkeypatch):
-    monkeypatch.setattr(cluster, "_CONNECT_S", 1.0)
+    monkeypatch.setattr(_cluster, "_CONNECT_S", 1.0)
     with pytest.raises(InputError, match="no dask scheduler"):
         list(simulate_many([TINY], scheduler="tcp://127.0.0.1:9"))
 
@@ -244,3 +251,37 @@ def test_dask_is_loaded_only_for_a_cluster():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
     )
     assert done.stdout.strip() == "False"
+
+
+_SCRIPT = """
+import numba
+from kikuchinet import _cluster
+from kikuchinet.crystal import crystals
+from kikuchinet.diffraction.campaign import simulate_many
+from kikuchinet.diffraction.job import SimulationJob
+
+class Compiling(SimulationJob):
+    def run(self, progress=None):
+        # As on a machine where nothing is compiled yet: numba reads its environment again before it compiles.
+        numba.njit(lambda x: x + 1)(1)
+        return super().run(progress)
+
+if __name__ == "__main__":
+    jobs = [Compiling(crystals[name], energy_kev=5.0, half_width=10, preset="fast") for name in ("Al", "Ni")]
+    print([str(one.error) for one in simulate_many(jobs, workers=2)])
+"""
+
+
+def test_a_script_may_load_numba_before_its_guard(tmp_path):
+    # Processes that are spawned load the script again, and numba with it, before dask sets their environment.
+    script = tmp_path / "script.py"
+    script.write_text(_SCRIPT)
+    done = subprocess.run(
+        [sys.executable, str(script)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    assert done.stdout.strip() == "['None', 'None']", done.stdout + done.stderr[-500:]

@@ -10,6 +10,7 @@ import pytest
 
 from kikuchinet.errors import InputError
 from kikuchinet.microscope import Camera, CameraRange, project_batch
+from kikuchinet.microscope.specimen import transmitted_contrast
 
 
 @pytest.fixture(scope="module")
@@ -145,6 +146,11 @@ def test_types_by_depth(clean):
         {"surround": "blue"},
         {"bits": 32},
         {"gamma": 0},
+        {"frames": 0},
+        {"local_contrast": 0.5},
+        {"screen_margins": (0.6, 0.0, 0.5, 0.0)},
+        {"static_operation": "multiply"},
+        {"static_operation": "subtract", "dynamic_background": True, "dynamic_operation": "divide"},
     ],
 )
 def test_impossible_cameras_are_refused(change):
@@ -170,7 +176,7 @@ def test_ranges_repeat_and_differ(clean):
     assert len({camera.contrast for camera in drawn}) == 50
 
 
-@pytest.mark.parametrize("preset", ["good", "mixed", "binned"])
+@pytest.mark.parametrize("preset", ["good", "mixed", "binned", "fast_scan"])
 def test_drawn_cameras_lie_in_their_ranges(preset):
     ranges = getattr(CameraRange, preset)()
     rng = np.random.default_rng(0)
@@ -178,15 +184,21 @@ def test_drawn_cameras_lie_in_their_ranges(preset):
     for camera in drawn:
         assert ranges.contrast[0] <= camera.contrast <= ranges.contrast[1]
         assert ranges.psf_sigma[0] <= camera.psf_sigma_px / 256 <= ranges.psf_sigma[1]
-        assert (
-            ranges.noise_to_signal[0] * 0.999 <= camera.noise_to_signal <= ranges.noise_to_signal[1] * 1.001
-        )
+        # The range is that of a clean surface; an amorphous layer comes on top.
+        noise = camera.noise_to_signal * transmitted_contrast(camera.amorphous_nm)
+        assert ranges.noise_to_signal[0] * 0.999 <= noise <= ranges.noise_to_signal[1] * 1.001
         assert 0 <= camera.excess_deficiency <= ranges.excess_deficiency[1]
     for odds, seen in (
         (ranges.coarse, [c.capture_rows > 0 for c in drawn]),
         (ranges.round_screen, [c.screen_radius > 0 for c in drawn]),
         (ranges.raw, [not c.flat_fielded for c in drawn]),
         (ranges.shadowed, [c.shadow_depth > 0 for c in drawn]),
+        (ranges.amorphous, [c.amorphous_nm > 0 for c in drawn]),
+        (ranges.unfocused, [c.focus_drift_px > 0 for c in drawn]),
+        (ranges.broken, [c.dead_pixels > 0 for c in drawn]),
+        (ranges.subtracted, [c.static_operation == "subtract" for c in drawn]),
+        (ranges.equalised, [c.local_contrast > 0 for c in drawn]),
+        (ranges.written, [c.scale_bar > 0 or c.label > 0 for c in drawn]),
     ):
         assert np.mean(seen) == pytest.approx(odds, abs=0.08)
 
@@ -202,11 +214,41 @@ def test_quality_goes_from_everything_to_clean():
     for camera in best:
         assert camera.noise_to_signal < 1.001 * ranges.noise_to_signal[0]
         assert camera.screen_radius == camera.shadow_depth == camera.dust == camera.capture_rows == 0
-        assert camera.excess_deficiency == 0
+        assert camera.excess_deficiency == camera.glare == 0
+        assert camera.amorphous_nm == camera.focus_drift_px == camera.dead_pixels == camera.dead_lines == 0
+        assert camera.hot_columns == camera.saturation == camera.scale_bar == camera.label == 0
+        assert camera.screen_margins == (0, 0, 0, 0)
+        assert camera.background_drift == (0, 0)
     # The seed still says which camera it is: the background does not depend on the quality.
     a, b = (ranges.sample(np.random.default_rng(9), quality=q) for q in (0.0, 1.0))
     assert a.source_center == b.source_center
     assert a.contrast == b.contrast
+
+
+def test_every_field_is_drawn():
+    """Nothing that a camera has is left at its default by the widest range."""
+    rng = np.random.default_rng(3)
+    drawn = [CameraRange.poor().sample(rng) for _ in range(400)]
+    constant = {
+        field.name
+        for field in dataclasses.fields(Camera)
+        if len({getattr(c, field.name) for c in drawn}) == 1
+    }
+    assert constant == {"bits", "read_noise_electrons"}
+
+
+@pytest.mark.parametrize("preset", ["good", "mixed", "poor", "fast_scan"])
+def test_no_drawn_camera_makes_nonsense(clean, preset):
+    """Whole grey levels with something on them, from any camera, at any aspect down to 60 px."""
+    ranges = getattr(CameraRange, preset)()
+    rng = np.random.default_rng(8)
+    for shape in ((60, 60), (60, 80), (100, 64)):
+        part = np.ascontiguousarray(clean[:, : shape[0], : shape[1]])
+        for _ in range(8):
+            images = ranges.expose(part, rng)
+            assert np.isfinite(images).all()
+            assert (images == np.rint(images)).all()
+            assert (images.std(axis=(1, 2)) > 1).all()
 
 
 def test_good_is_better_than_mixed():
@@ -219,7 +261,14 @@ def test_good_is_better_than_mixed():
 
 @pytest.mark.parametrize(
     "change",
-    [{"contrast": (0.0, 1.0)}, {"gamma": (1.0, 0.5)}, {"coarse": 1.5}, {"vignette": (0.0, float("nan"))}],
+    [
+        {"overlap_share": (0.2, 0.7)},
+        {"frames": (0.5, 2.0)},
+        {"contrast": (0.0, 1.0)},
+        {"gamma": (1.0, 0.5)},
+        {"coarse": 1.5},
+        {"vignette": (0.0, float("nan"))},
+    ],
 )
 def test_impossible_ranges_are_refused(change):
     with pytest.raises(InputError):

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from orix.quaternion import Rotation
 
 from kikuchinet.errors import InputError
-from kikuchinet.microscope import Detector
+from kikuchinet.microscope import Detector, pixel_directions
 from kikuchinet.microscope.detector import detector_to_sample
 
 fractions = st.floats(-0.5, 1.5)
@@ -102,3 +103,59 @@ def test_replace_keeps_the_pattern_centre():
 def test_impossible_geometry_is_refused(arguments, cause):
     with pytest.raises(InputError, match=cause):
         Detector(**{"shape": (60, 60), **arguments})
+
+
+@given(sides, sides, fractions, fractions, distances, st.data())
+@settings(max_examples=60, deadline=None)
+def test_crops_equal_kikuchipy(rows, columns, x, y, z, data):
+    top, left = data.draw(st.integers(0, rows - 1)), data.draw(st.integers(0, columns - 1))
+    bottom, right = data.draw(st.integers(top + 1, rows)), data.draw(st.integers(left + 1, columns))
+    ours = Detector((rows, columns), (x, y, z), tilt_deg=3.0).cropped(top, left, bottom - top, right - left)
+    theirs = kp.detectors.EBSDDetector(shape=(rows, columns), pc=(x, y, z), tilt=3.0)
+    theirs = theirs.crop((top, bottom, left, right))
+    assert ours.shape == theirs.shape
+    np.testing.assert_allclose(ours.pattern_center, theirs.pc.ravel(), rtol=1e-9, atol=1e-9)
+    assert ours.tilt_deg == 3.0
+
+
+@given(st.integers(1, 9), fractions, fractions, distances)
+@settings(max_examples=30, deadline=None)
+def test_binned_pixels_see_what_theirs_saw_together(factor, x, y, z):
+    """The middle of a binned pixel looks in the direction of the middle of those it is made of."""
+    detector = Detector((50, 70), (x, y, z), tilt_deg=4.0, azimuthal_deg=-3.0, px_size_um=20.0)
+    binned = detector.binned(factor)
+    assert binned.shape == (50 // factor, 70 // factor)
+    identity = Rotation.identity()
+    fine, coarse = (pixel_directions(identity, each) for each in (detector, binned))
+    last = factor * binned.shape[0] - factor, factor * binned.shape[1] - factor
+    corners = fine[[last[0], last[0] + factor - 1]][:, [last[1], last[1] + factor - 1]].reshape(4, 3)
+    # The middle of four directions on a plane lies between them only before they are normalised.
+    on_screen = corners / (corners @ detector.detector_to_sample[:, 2])[:, None]
+    middle = on_screen.mean(axis=0)
+    np.testing.assert_allclose(coarse[-1, -1], middle / np.linalg.norm(middle), atol=1e-5)
+    # EMsoft counts in unbinned pixels, which do not change where the whole screen is kept.
+    if 50 % factor == 70 % factor == 0:
+        np.testing.assert_allclose(
+            binned.pattern_center_in("emsoft"), detector.pattern_center_in("emsoft"), atol=1e-6
+        )
+
+
+def test_binning_to_another_aspect_keeps_the_middle():
+    detector = Detector((1024, 1244), (0.5345, 0.5471, 0.6143), "oxford")
+    square = detector.binned((128, 128))
+    assert square.shape == (128, 128)
+    assert square.binning == 8
+    np.testing.assert_allclose(square.pattern_center, detector.cropped(0, 110, 1024, 1024).pattern_center)
+    assert square.pattern_center[0] - 0.5 == pytest.approx(0.0345 * 1244 / 1024)
+
+
+@pytest.mark.parametrize("wrong", [0, 61, (0, 4)])
+def test_impossible_binnings_are_refused(wrong):
+    with pytest.raises(InputError):
+        Detector((60, 80)).binned(wrong)
+
+
+@pytest.mark.parametrize("part", [(-1, 0, 5, 5), (0, 0, 61, 5), (50, 0, 11, 5), (0, 0, 0, 5)])
+def test_parts_off_the_screen_are_refused(part):
+    with pytest.raises(InputError, match="do not lie on 60 x 80"):
+        Detector((60, 80)).cropped(*part)

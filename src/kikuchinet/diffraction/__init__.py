@@ -3,7 +3,7 @@
 from kikuchinet.diffraction.master_pattern import MasterPattern
 from kikuchinet.diffraction.simulation import PRESETS, simulate
 from kikuchinet.diffraction.transport import ElectronTransport
-from kikuchinet.diffraction.visibility import superlattice_ratio, visible_group
+from kikuchinet.diffraction.visibility import superlattice_ratio, visible_group, weakest_ordering
 
 __all__ = [
     "PRESETS",
@@ -12,4 +12,5 @@ __all__ = [
     "simulate",
     "superlattice_ratio",
     "visible_group",
+    "weakest_ordering",
 ]

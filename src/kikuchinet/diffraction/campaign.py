@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from kikuchinet._cluster import cores
 from kikuchinet.diffraction.cache import MasterCache
 from kikuchinet.diffraction.job import SimulationJob, file_content
 
@@ -82,7 +82,7 @@ def worker_count(jobs: Sequence[SimulationJob], workers: int | None = None) -> i
         return max(1, min(workers, len(jobs)))
     if sum(job.cost_s for job in jobs) < _CLUSTER_PAYS_S:
         return 1
-    return max(1, min(_cores(), len(jobs)))
+    return max(1, min(cores(), len(jobs)))
 
 
 def simulate_many(
@@ -190,8 +190,3 @@ class _Clock:
             left_s=elapsed * (1.0 - share) / share if share > 0.0 else None,
             running=running,
         )
-
-
-def _cores() -> int:
-    # A batch system may have given us fewer than the machine has.
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -6,39 +6,20 @@ kikuchinet: no folder that both sides see, no right to write. A file of half-wid
 
 from __future__ import annotations
 
-import asyncio
-import logging
-import os
 import queue
-import signal
-import tempfile
 import threading
-import time
 import uuid
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from kikuchinet._cluster import LOOK_EVERY_S, Connection, cluster_client
 from kikuchinet.diffraction.job import SimulationJob, file_content
 from kikuchinet.errors import InputError
 
 if TYPE_CHECKING:
-    from distributed import Client, Future, LocalCluster, Worker, WorkerPlugin
+    from distributed import Client, Future
 
-_LOOK_EVERY_S = 1.0
-"""How often to look which jobs are running."""
-_CONNECT_S = 10.0
-"""How long a scheduler may take to answer at first."""
-_LOST_S = 60.0
-"""How long a scheduler may be out of reach before it counts as gone."""
-_START_S = 120.0
-"""How long the first process of this machine may take to start; seconds, on one that is not overloaded."""
-_GRACE_S = 1.0
-"""How long an interrupted process has to end by itself."""
-_ONE_THREAD = dict.fromkeys(
-    ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"
-)
 _ONE_AT_A_TIME = threading.Lock()
 """Held by the simulation that a worker is busy with."""
 
@@ -73,8 +54,8 @@ def compute_on_cluster(
         No scheduler answers at the address, or it went away.
     """
     ordered = sorted(jobs, key=lambda job: job.cost_s, reverse=True)
-    connection = _local_client(workers) if scheduler is None else _foreign_client(scheduler)
-    with _silent_logs(), connection as client:
+    with cluster_client(scheduler, workers) as client:
+        connection = Connection(client, scheduler)
         # A name of our own: another run on the same scheduler must not be answered with the leavings of this one.
         run = uuid.uuid4().hex[:8]
         finished: queue.SimpleQueue[Future] = queue.SimpleQueue()
@@ -84,20 +65,16 @@ def compute_on_cluster(
         for name, job in waiting.items():
             futures[name] = client.submit(_work, job, job.key, key=name, pure=False)
             futures[name].add_done_callback(finished.put)
-        seen = time.monotonic()
         while waiting:
-            if client.status == "running":
-                seen = time.monotonic()
-            elif time.monotonic() - seen > _LOST_S:
-                raise InputError(scheduler or "local cluster", "the connection to the scheduler was lost")
+            connection.check()
             running([waiting[name] for name in _running(client, rank) if name in waiting])
             try:
-                future = finished.get(timeout=_LOOK_EVERY_S)
+                future = finished.get(timeout=LOOK_EVERY_S)
             except queue.Empty:
                 continue
             name = str(future.key)
             job = waiting.pop(name)
-            outcome = _outcome(future, job, scheduler)
+            outcome = _outcome(future, job, connection)
             # The worker may forget the file now.
             del futures[name], future
             yield job, outcome
@@ -112,6 +89,8 @@ def _work(job: SimulationJob, key: str) -> bytes | InputError:
     # A copy works its key out anew, with this worker's presets and revision.
     if replace(job).key != key:
         return InputError("dask cluster", "its workers run another version of kikuchinet, of other results")
+    # A script that imports numba before its main guard has had it read the environment before dask set it here.
+    numba.config.reload_config()
     threads = max(1, min(get_worker().state.nthreads, numba.config.NUMBA_NUM_THREADS))  # type: ignore[attr-defined]
     # Not every threading layer of numba bears being entered by two threads, and two would only share the same cores.
     with _ONE_AT_A_TIME, threadpool_limits(1):
@@ -123,13 +102,11 @@ def _work(job: SimulationJob, key: str) -> bytes | InputError:
             return error
 
 
-def _outcome(future: Future, job: SimulationJob, scheduler: str | None) -> bytes | Exception:
+def _outcome(future: Future, job: SimulationJob, connection: Connection) -> bytes | Exception:
     from distributed import KilledWorker
 
     if future.status in {"cancelled", "lost"}:
-        raise InputError(
-            scheduler or "local cluster", "the scheduler dropped the work; was it stopped or restarted?"
-        )
+        raise connection.dropped()
     try:
         return future.result()
     except KilledWorker:
@@ -152,114 +129,3 @@ def _running(client: Client, rank: Mapping[str, int]) -> list[str]:
         ours = sorted((name for name in assigned if name in rank), key=rank.__getitem__)
         names += ours[: threads.get(worker, 1)]
     return names
-
-
-@contextmanager
-def _foreign_client(address: str) -> Iterator[Client]:
-    from distributed import Client
-
-    try:
-        client = Client(address, timeout=_CONNECT_S, set_as_default=False)
-    except (OSError, ValueError) as error:
-        cause = str(error) or type(error).__name__
-        raise InputError(address, f"no dask scheduler can be reached here ({cause})") from error
-    with client:
-        yield client
-
-
-@contextmanager
-def _local_client(workers: int) -> Iterator[Client]:
-    """Start processes of this machine; nothing of them listens beyond it, prints, or outlives the block."""
-    import dask
-    from distributed import Client, LocalCluster
-
-    with ExitStack() as stack:
-        folder = stack.enter_context(
-            tempfile.TemporaryDirectory(prefix="kikuchinet-", ignore_cleanup_errors=True)
-        )
-        # One job at a worker and the rest at the scheduler, so that whichever is free takes the next.
-        stack.enter_context(dask.config.set({"distributed.scheduler.worker-saturation": 1.0}))
-        cluster = stack.enter_context(
-            LocalCluster(
-                n_workers=0,
-                threads_per_worker=1,
-                processes=True,
-                host="127.0.0.1",
-                dashboard_address="127.0.0.1:0",
-                # A share of the memory each would kill one large crystal although there is room.
-                memory_limit=0,
-                local_directory=folder,
-                silence_logs=logging.CRITICAL,
-                env=_ONE_THREAD,
-            )
-        )
-        cluster.sync(_settle, cluster)
-        client = stack.enter_context(Client(cluster, set_as_default=False))
-        client.register_plugin(_no_page())
-        cluster.scale(workers)
-        try:
-            client.wait_for_workers(1, timeout=_START_S)
-        except TimeoutError as error:
-            raise InputError(
-                "local cluster",
-                f"no process started within {_START_S:.0f} s; "
-                'a script does such work under `if __name__ == "__main__":`',
-            ) from error
-        try:
-            yield client
-        except BaseException:
-            cluster.sync(_stop, cluster)
-            raise
-
-
-async def _settle(cluster: LocalCluster) -> None:
-    """Close the scheduler's web page, and keep Ctrl-C from the processes to come: they end when we say so."""
-    assert cluster.scheduler is not None
-    cluster.scheduler.http_server.stop()
-    if hasattr(signal, "pthread_sigmask"):
-        from multiprocessing import resource_tracker
-
-        # Python starts this one along with the first process, and (3.11) unblocks the signal then.
-        resource_tracker.ensure_running()
-        # Processes inherit the mask of the thread that starts them, which is this one.
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-
-
-async def _stop(cluster: LocalCluster) -> None:
-    """End the processes in the middle of what they do, without the seconds that dask would wait for them."""
-    stops = [worker.close(timeout=_GRACE_S) for worker in cluster.workers.values()]
-    # What is not down by then is left to the cluster's own closing.
-    await asyncio.gather(*stops, return_exceptions=True)
-
-
-def _no_page() -> WorkerPlugin:
-    """Return what closes a worker's web page, too, when it starts."""
-    from distributed import WorkerPlugin
-
-    class NoPage(WorkerPlugin):
-        def setup(self, worker: Worker) -> None:
-            worker.http_server.stop()
-
-    return NoPage()
-
-
-@contextmanager
-def _silent_logs() -> Iterator[None]:
-    """Keep quiet what dask and the libraries under it log about workers that come and go."""
-    if os.environ.get("KIKUCHINET_DEBUG"):
-        yield
-        return
-    # Loaded first: it sets the levels of its own loggers, several of them, when it is.
-    import distributed  # noqa: F401
-
-    libraries = ("distributed", "tornado", "asyncio")
-    names = {name for name in logging.root.manager.loggerDict if name.split(".")[0] in libraries}
-    loggers = [logging.getLogger(name) for name in sorted(names.union(libraries))]
-    levels = [logger.level for logger in loggers]
-    try:
-        for logger in loggers:
-            logger.setLevel(logging.CRITICAL)
-        yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)

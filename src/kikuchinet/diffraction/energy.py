@@ -70,7 +70,7 @@ _PARTS = 20
 _BETHE_PARTS = 4
 """The same for a preset that takes a fraction of a second: threads wait for each other at the end of each part."""
 _SAMPLED_TILES = 8
-_FULL_MAP = 30_000
+FULL_MAP = 30_000
 """Directions from which on `Preset.most_operations` holds for each."""
 _CUTOFF_FACTORS = tuple(2.0 ** (-0.25 * k) for k in range(33))
 
@@ -259,7 +259,7 @@ class EnergyProblem:
         if self.settings.bethe:
             labels = self._labels(1)
             return _Plan(self.settings.selection, labels, labels, 0.0)
-        limit = self.settings.most_operations * max(1.0, _FULL_MAP / len(self.directions))
+        limit = self.settings.most_operations * max(1.0, FULL_MAP / len(self.directions))
         for factor in _CUTOFF_FACTORS:
             selection = self.settings.selection.scaled(factor)
             best = min(self._costs(selection, strengths), key=lambda cost: cost.weighted)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from kikuchinet.crystal import Crystal
 from kikuchinet.diffraction.cache import content_key
+from kikuchinet.diffraction.energy import FULL_MAP
 from kikuchinet.diffraction.master_pattern import MasterPattern
 from kikuchinet.diffraction.simulation import PRESETS, simulate
 
@@ -22,6 +23,8 @@ _MONTE_CARLO_S = 3.0
 """Of 100 000 electrons at 20 keV: 2.7 s for Al and Ni, 3.9 s for W on one core."""
 _SECONDS_PER_OPERATION = 1.2e-8
 """From Ni (accurate) at half-width 250, 46 s of one core; a rough figure, which is all that it is used for."""
+_SECONDS_PER_MULTIPLICATION = 1.2e-10
+"""Of a crystal at the preset's limit: TaC (accurate), 71 s of one core for an energy."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,14 @@ class SimulationJob:
             * (0.05 / settings.d_min_nm) ** 2
         )
         directions = 2 * (2 * self.half_width + 1) ** 2 / len(self.crystal.point_group_operations)
-        return _MONTE_CARLO_S + _SECONDS_PER_OPERATION * settings.energies * directions * beams**2.5
+        # What a preset spends on a large cell at most: `Preset.most_operations`.
+        most = _SECONDS_PER_MULTIPLICATION * settings.most_operations * max(directions, FULL_MAP)
+        solving = min(_SECONDS_PER_OPERATION * directions * beams**2.5, most)
+        return _MONTE_CARLO_S + self._energies * solving
+
+    @property
+    def _energies(self) -> int:
+        return PRESETS[self.preset].energies
 
     def run(self, progress: Callable[[float], None] | None = None) -> MasterPattern:
         """Simulate the master pattern, with the stamp among its settings.

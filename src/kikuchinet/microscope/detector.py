@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -125,6 +125,64 @@ class Detector:
     def detector_to_sample(self) -> NDArray[np.float64]:
         """Matrix (3, 3) that takes a vector's detector coordinates to its sample coordinates."""
         return detector_to_sample(self.sample_tilt_deg, self.tilt_deg, self.azimuthal_deg, self.twist_deg)
+
+    def binned(self, to: int | tuple[int, int]) -> Detector:
+        """Return the detector with larger pixels.
+
+        Parameters
+        ----------
+        to
+            A binning factor, or the rows and columns to come to. A chip leaves out the rows and columns at its end that
+            fill no whole pixel. Where a shape of another aspect is asked for, a centred part of the screen with that
+            aspect is taken, as `kikuchinet.patterns.preprocess` does.
+
+        Raises
+        ------
+        InputError
+            If the factor is not a whole number of at least 1 that leaves a pixel, or the shape cannot be.
+        """
+        rows, columns = self.shape
+        if isinstance(to, int):
+            if not 1 <= to <= min(self.shape):
+                raise InputError("detector binning", f"{to} does not fit a screen of {rows} x {columns} px")
+            shape = (rows // to, columns // to)
+            part = self.cropped(0, 0, shape[0] * to, shape[1] * to)
+        else:
+            shape = _checked_shape(to)
+            kept_columns = min(columns, max(1, round(rows * shape[1] / shape[0])))
+            kept_rows = min(rows, max(1, round(columns * shape[0] / shape[1])))
+            top, left = (rows - kept_rows) // 2, (columns - kept_columns) // 2
+            part = self.cropped(top, left, kept_rows, kept_columns)
+        return replace(part, shape=shape, binning=self.binning * part.shape[0] / shape[0])
+
+    def cropped(self, top: int, left: int, rows: int, columns: int) -> Detector:
+        """Return a part of the screen as a detector of its own.
+
+        Parameters
+        ----------
+        top, left
+            First row and column of the part.
+        rows, columns
+            Its size.
+
+        Raises
+        ------
+        InputError
+            If the part does not lie on the screen.
+        """
+        inside = min(top, left) >= 0 and top + rows <= self.shape[0] and left + columns <= self.shape[1]
+        if not (inside and rows > 0 and columns > 0):
+            raise InputError(
+                "detector crop",
+                f"{rows} x {columns} px from ({top}, {left}) do not lie on {self.shape[0]} x {self.shape[1]}",
+            )
+        x, y, z = self.pattern_center
+        center = (
+            (x * self.shape[1] - left) / columns,
+            (y * self.shape[0] - top) / rows,
+            z * self.shape[0] / rows,
+        )
+        return replace(self, shape=(rows, columns), pattern_center=center)
 
     def to_kikuchipy(self) -> EBSDDetector:
         """Return the same detector as kikuchipy's `EBSDDetector`."""

@@ -148,7 +148,7 @@ def project_batch(
         raise InputError("interleaved master pattern", "does not belong to the given hemispheres")
     detector = Detector(shape)  # checks the shape
     to_sample = detector_to_sample(sample_tilt_deg, tilt_deg, azimuthal_deg, twist_deg)
-    rays = _rays(quaternions, pattern_centers, detector.shape, to_sample)
+    rays = pattern_rays(quaternions, pattern_centers, detector.shape, to_sample)
     n = len(rays)
     wanted = (n, *detector.shape)
     if out is None:
@@ -200,15 +200,67 @@ def interleave(upper: NDArray[np.generic], lower: NDArray[np.generic]) -> NDArra
     return texels
 
 
-def _rays(
+def pixel_directions(rotation: Rotation, detector: Detector) -> NDArray[np.float64]:
+    """Return the direction in the crystal that each pixel of a detector looks into.
+
+    Parameters
+    ----------
+    rotation
+        One orientation, sample to crystal.
+    detector
+        Where the screen stands.
+
+    Returns
+    -------
+    numpy.ndarray
+        float64 (rows, columns, 3), unit vectors in the Cartesian crystal frame.
+
+    Raises
+    ------
+    InputError
+        If there is more than one orientation.
+    """
+    quaternions = np.asarray(rotation.data, dtype=np.float64).reshape(-1, 4)
+    if len(quaternions) != 1:
+        raise InputError("orientation", f"{len(quaternions)} were given, one is needed")
+    first, along, down = pattern_rays(
+        quaternions, detector.pattern_center, detector.shape, detector.detector_to_sample
+    )[0].astype(np.float64)
+    rows, columns = (np.arange(side, dtype=np.float64) for side in detector.shape)
+    rays = first + rows[:, None, None] * down + columns[None, :, None] * along
+    directions: NDArray[np.float64] = rays / np.linalg.norm(rays, axis=-1, keepdims=True)
+    return directions
+
+
+def pattern_rays(
     quaternions: ArrayLike,
     pattern_centers: ArrayLike,
     shape: tuple[int, int],
     to_sample: NDArray[np.float64],
 ) -> NDArray[np.float32]:
-    """Return (n, 3, 3): the first pixel's direction, its change per column and per row, in the crystal.
+    """Return the nine numbers of each pattern that decide where its pixels look.
 
-    The unit of length is the detector's height, in which a pixel is 1/rows wide and high.
+    Parameters
+    ----------
+    quaternions
+        (n, 4) scalar first, sample to crystal; normalised here.
+    pattern_centers
+        (n, 3) or (3,), Bruker's convention.
+    shape
+        Rows and columns of the detector.
+    to_sample
+        (3, 3), or (n, 3, 3) where tilts differ, of `kikuchinet.microscope.detector.detector_to_sample`.
+
+    Returns
+    -------
+    numpy.ndarray
+        float32 (n, 3, 3): the first pixel's direction, its change per column and per row, in the crystal. The unit of
+        length is the detector's height, in which a pixel is 1/rows wide and high.
+
+    Raises
+    ------
+    InputError
+        If shapes disagree or numbers are not finite.
     """
     q = np.asarray(quaternions, dtype=np.float64)
     if q.ndim != 2 or q.shape[1] != 4:

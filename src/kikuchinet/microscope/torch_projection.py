@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from kikuchinet._torch import torch_device
 from kikuchinet.errors import InputError
 from kikuchinet.microscope.detector import Detector, detector_to_sample
-from kikuchinet.microscope.projection import HasHemispheres, _rays, interleave
+from kikuchinet.microscope.projection import HasHemispheres, interleave, pattern_rays
 
 _PIXEL_BYTES = 80
 """Memory that one pixel takes while it is projected: a dozen float32 at a time, two times four texels."""
@@ -58,18 +58,20 @@ class MasterStack:
         chosen = torch_device(device)
         if len(masters) == 0:
             raise InputError("master patterns", "there is none to project")
-        sizes = sorted(
-            {len(np.atleast_1d(side)) for master in masters for side in (master.upper, master.lower)}
-        )
-        if len(sizes) > 1:
-            raise InputError("master patterns", f"sides of {', '.join(map(str, sizes))}; all must be equal")
+        size = rows = 0
         # One after the other: interleaved masters are four times as large, and only the device need hold them all.
-        rows = 2 * sizes[0] ** 2
-        texels = torch.empty((len(masters) * rows, 4), dtype=torch.float32, device=chosen)
         for number, master in enumerate(masters):
-            laid_out = torch.from_numpy(interleave(master.upper, master.lower))
+            upper, lower = np.atleast_1d(master.upper), np.atleast_1d(master.lower)
+            sides = {size or len(upper), len(upper), len(lower)}
+            if len(sides) > 1:
+                listed = ", ".join(map(str, sorted(sides)))
+                raise InputError("master patterns", f"sides of {listed}; all must be equal")
+            laid_out = torch.from_numpy(interleave(upper, lower))
+            if number == 0:
+                size, rows = len(upper), len(laid_out)
+                texels = torch.empty((len(masters) * rows, 4), dtype=torch.float32, device=chosen)
             texels[number * rows : (number + 1) * rows].copy_(laid_out)
-        return cls(texels, sizes[0])
+        return cls(texels, size)
 
     def __len__(self) -> int:
         """Return the number of master patterns."""
@@ -130,16 +132,48 @@ def project_torch(
     """
     detector = Detector(shape)  # checks the shape
     to_sample = detector_to_sample(sample_tilt_deg, tilt_deg, azimuthal_deg, twist_deg)
-    rays = torch.from_numpy(_rays(quaternions, pattern_centers, detector.shape, to_sample))
+    rays = pattern_rays(quaternions, pattern_centers, detector.shape, to_sample)
+    return project_rays(masters, rays, detector.shape, which=which, memory_bytes=memory_bytes)
+
+
+def project_rays(
+    masters: MasterStack,
+    rays: NDArray[np.float32],
+    shape: tuple[int, int],
+    *,
+    which: ArrayLike = 0,
+    memory_bytes: int = 2**30,
+) -> torch.Tensor:
+    """Project with a master pattern and a screen for each pattern, where the screens' tilts differ.
+
+    Parameters
+    ----------
+    masters
+        The master patterns, on the device that shall compute.
+    rays
+        (n, 3, 3) float32 of `kikuchinet.microscope.projection.pattern_rays`, on the host.
+    shape, which, memory_bytes
+        As in `project_torch`.
+
+    Returns
+    -------
+    torch.Tensor
+        float32 (n, rows, columns) on the stack's device, without gradient.
+
+    Raises
+    ------
+    InputError
+        If there is no such master.
+    """
     first = torch.from_numpy(_numbers(which, len(rays), len(masters)) * (2 * masters.size**2))
-    rays, first = rays.to(masters.device), first.to(masters.device)
-    rows, columns = detector.shape
-    out = torch.empty((len(rays), rows, columns), dtype=torch.float32, device=masters.device)
+    sent, first = torch.from_numpy(rays).to(masters.device), first.to(masters.device)
+    rows, columns = shape
+    out = torch.empty((len(sent), rows, columns), dtype=torch.float32, device=masters.device)
     step = max(1, memory_bytes // (_PIXEL_BYTES * rows * columns))
     with torch.no_grad():
-        for start in range(0, len(rays), step):
+        for start in range(0, len(sent), step):
             part = slice(start, start + step)
-            u, v, below = _square_points(masters.size, rays[part], detector.shape)
+            u, v, below = _square_points(masters.size, sent[part], shape)
             _interpolate(masters, first[part], u, v, below, out[part])
     return out
 
