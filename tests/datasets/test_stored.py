@@ -6,9 +6,13 @@ import kikuchipy
 import numpy as np
 import pandas as pd
 import pytest
+from orix.quaternion import Rotation
+from orix.vector import Vector3d
 
-from kikuchinet.datasets import Manifest, StoredPatterns, generate
+from kikuchinet.datasets import GeometryRange, Manifest, StoredPatterns, generate
+from kikuchinet.datasets.measuring import measure_quality
 from kikuchinet.errors import InputError
+from kikuchinet.microscope import instrument
 
 
 @pytest.fixture(scope="module")
@@ -158,3 +162,67 @@ def test_wrong_requests_are_refused(masters, tmp_path):
         with pytest.raises(InputError):
             generate(masters, tmp_path / "x.h5", progress=False, **options)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_texture_and_an_instrument_are_obeyed(masters, tmp_path):
+    manifest = generate(
+        masters,
+        tmp_path / "set.h5",
+        count=96,
+        shape=(24, 29),
+        instrument="oxford_symmetry",
+        texture=3.0,
+        progress=False,
+    )
+    detector = instrument("oxford_symmetry").detector
+    assert kikuchipy.load(tmp_path / "set.h5").detector.tilt == pytest.approx(detector.tilt_deg)
+    centers = manifest.frame[["pc_x", "pc_y", "pc_z"]].to_numpy()
+    assert np.abs(centers - detector.binned((24, 29)).pattern_center).max() <= 0.1
+    plain = generate(
+        masters, tmp_path / "plain.h5", count=96, shape=(24, 29), instrument="oxford_symmetry", progress=False
+    )
+
+    def clustering(frame: pd.DataFrame) -> float:
+        # Squared length of the mean of cubic harmonics of the normal: larger the more normals are alike.
+        normals = (Rotation(frame[["qa", "qb", "qc", "qd"]].to_numpy()) * Vector3d.zvector()).data
+        return float(np.abs((normals**4).sum(axis=1).mean() - 0.6))
+
+    shares = [
+        [clustering(made.frame[made.frame["material"] == name]) for name in masters.materials]
+        for made in (manifest, plain)
+    ]
+    assert np.mean(shares[0]) > 2 * np.mean(shares[1])
+    with pytest.raises(InputError, match="either an instrument"):
+        generate(
+            masters,
+            tmp_path / "x.h5",
+            count=1,
+            instrument="oxford_symmetry",
+            geometry=GeometryRange(),
+            progress=False,
+        )
+
+
+def test_quality_figures_join_the_manifest(masters, tmp_path):
+    made = generate(
+        masters,
+        tmp_path / "set.h5",
+        count=4,
+        shape=(96, 96),
+        camera="good",
+        quality=(0.9, 1.0),
+        seed=2,
+        progress=False,
+    )
+    measured = measure_quality(made, progress=False)
+    assert len(measured) == len(made)
+    assert measured.frame["image_quality"].between(0, 1).all()
+    assert (measured.frame["band_contrast"] > 0).all()
+    assert measured.frame["mad_deg"].median() < 1.5
+    # Without a pattern centre nothing is indexed, the rest stays the same.
+    blind = measure_quality(Manifest(made.frame.drop(columns="pc_x"), made.folder), progress=False)
+    assert blind.frame["mad_deg"].isna().all()
+    np.testing.assert_allclose(blind.frame["band_contrast"], measured.frame["band_contrast"])
+    reordered = Manifest(made.frame.iloc[::-1].reset_index(drop=True), made.folder)
+    backwards = measure_quality(reordered, progress=False).frame
+    np.testing.assert_allclose(backwards["mad_deg"].iloc[::-1], measured.frame["mad_deg"], atol=1e-3)

@@ -83,10 +83,10 @@ def test_others_have_a_share_of_their_groups_blocks(masters):
 
 def test_every_block_draws_one_of_the_cameras(masters, monkeypatch):
     drawn = []
-    monkeypatch.setattr(stream_module, "record", lambda *_, cameras, **__: drawn.append(cameras))
+    monkeypatch.setattr(stream_module, "draw", lambda *_, cameras, **__: drawn.append(cameras))
     several = make(masters, replace(CONFIG, cameras=("good", "poor", "poor")))
     for number in range(300):
-        several.block(0, number, 0)
+        several.scene(0, number, 0)
     assert set(drawn) == {CameraRange.good(), CameraRange.poor()}
     assert 0.25 < drawn.count(CameraRange.good()) / 300 < 0.42
     monkeypatch.undo()

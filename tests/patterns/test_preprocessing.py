@@ -6,10 +6,13 @@ import kikuchipy as kp
 import numpy as np
 import pytest
 from scipy import ndimage
+from scipy.ndimage import gaussian_filter
 
 from kikuchinet.errors import InputError
 from kikuchinet.microscope import Camera, project_batch
-from kikuchinet.microscope.stages import diffuse_background, round_screen, standardise
+from kikuchinet.microscope.grid import standardise
+from kikuchinet.microscope.optics import round_screen
+from kikuchinet.microscope.specimen import diffuse_background
 from kikuchinet.patterns import Preprocessing, preprocess, screen_mask
 from kikuchinet.patterns.lowpass import gaussian_basis, smooth_kernel
 from kikuchinet.patterns.preprocessing import crop_to_aspect, divide_static
@@ -225,3 +228,37 @@ def test_impossible_settings_are_refused(clean):
         preprocess(clean, static_background=np.ones((64, 64)))
     with pytest.raises(InputError):
         screen_mask(np.zeros((1, 8, 8)))
+
+
+# Vignetting
+
+
+@pytest.mark.parametrize("radius", [0.0, 0.42, 0.48, 0.5, 0.55])
+@pytest.mark.parametrize(("width", "vignette"), [(0.4, 0.6), (0.7, 0.3), (2.0, 0.0)])
+def test_no_vignetting_is_left_on_raw_patterns(clean, vignetting, radius, width, vignette):
+    camera = Camera(
+        flat_fielded=False,
+        source_width=width,
+        vignette=vignette,
+        source_center=(0.4, 0.85),
+        screen_radius=radius,
+    )
+    raw = camera.expose(clean, np.random.default_rng(0))
+    assert np.median(vignetting(preprocess(raw))) < 0.05
+    # It was there: one pass of a Gaussian, as is common, leaves as much of it as there is of bands.
+    if vignette and not radius:
+        once = np.stack([image - gaussian_filter(image.astype(float), 16.0) for image in raw])
+        assert np.median(vignetting(once)) > 0.5
+
+
+def test_a_dark_strip_narrower_than_a_block_is_no_screen():
+    rng = np.random.default_rng(0)
+    frame = rng.normal(100, 10, (1, 128, 128)).astype(np.float32)
+    frame[:, :, :2] = 1.0
+    mask = screen_mask(frame)[0]
+    assert not mask[:, :2].any()
+    assert mask[:, 12:].all()
+    # Black pixels here and there at the border are none.
+    speckled = rng.normal(100, 10, (1, 128, 128)).astype(np.float32)
+    speckled[0, 0, ::7] = 0.0
+    assert screen_mask(speckled).all()

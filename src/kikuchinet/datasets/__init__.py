@@ -5,9 +5,16 @@ from kikuchinet.datasets.geometry import GeometryRange, random_quaternions
 from kikuchinet.datasets.labels import visible_or_literal
 from kikuchinet.datasets.manifest import Manifest
 from kikuchinet.datasets.masters import MasterEntry, MastersConfig, MasterSet, MasterSpec, plan, prepare
-from kikuchinet.datasets.recording import Recording, record
+from kikuchinet.datasets.recording import Recording, Scene, record
 from kikuchinet.datasets.stored import StoredPatterns
-from kikuchinet.datasets.stream import LabelledPatterns, PatternStream, QualityRange, StreamConfig, windows
+from kikuchinet.datasets.stream import (
+    LabelledPatterns,
+    PatternStream,
+    QualityRange,
+    StreamConfig,
+    pattern_stream,
+    windows,
+)
 
 __all__ = [
     "GeometryRange",
@@ -20,9 +27,11 @@ __all__ = [
     "PatternStream",
     "QualityRange",
     "Recording",
+    "Scene",
     "StoredPatterns",
     "StreamConfig",
     "generate",
+    "pattern_stream",
     "plan",
     "prepare",
     "random_quaternions",

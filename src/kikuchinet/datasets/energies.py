@@ -30,6 +30,10 @@ class EnergiesJob(SimulationJob):
         key = content_key(self.crystal, self.energy_kev, self.half_width, self.preset, self.seed)
         return hashlib.sha256(f"{key}, energies {self.energies}".encode()).hexdigest()[: len(key)]
 
+    @property
+    def _energies(self) -> int:
+        return self.energies
+
     def run(self, progress: Callable[[float], None] | None = None) -> MasterPattern:
         """Simulate the master pattern; see `SimulationJob.run`."""
         transport = ElectronTransport.simulate(

@@ -11,16 +11,17 @@ from numpy.typing import NDArray
 
 import kikuchinet
 from kikuchinet._files import atomic_path
+from kikuchinet.crystal import Crystal
 from kikuchinet.datasets.geometry import GeometryRange
+from kikuchinet.datasets.h5ebsd import BLOCK, SAMPLE_TILT_DEG, create_patterns, write_header
 from kikuchinet.datasets.manifest import Manifest
 from kikuchinet.datasets.masters import MasterSet
+from kikuchinet.datasets.orientations import FibreTexture
 from kikuchinet.datasets.recording import record
 from kikuchinet.datasets.stream import CAMERAS
+from kikuchinet.diffraction import MasterPattern
 from kikuchinet.errors import InputError
-
-_BLOCK = 32
-SAMPLE_TILT_DEG = 70.0
-"""One file has one sample tilt; 70 degrees is the paper's and nearly everybody's."""
+from kikuchinet.microscope import instrument as find_instrument
 
 
 def generate(
@@ -33,6 +34,8 @@ def generate(
     quality: tuple[float, float] = (0.0, 0.0),
     geometry: GeometryRange | None = None,
     detector_tilt_deg: float = 0.0,
+    instrument: str = "",
+    texture: float = 1.0,
     seed: int = 0,
     progress: bool = True,
 ) -> Manifest:
@@ -49,13 +52,19 @@ def generate(
     shape
         Rows and columns of the screen.
     camera
-        ``good``, ``mixed``, ``poor`` or ``binned``: which of `CameraRange`'s presets the cameras are drawn from.
+        ``good``, ``mixed``, ``poor``, ``binned`` or ``fast_scan``: the presets of `CameraRange`.
     quality
         Range, drawn from uniformly for every 32 patterns: 0 for the camera's full range, 1 for its best.
     geometry
         Ranges of the pattern centre. Its tilts are not used: a file has one set of tilts.
     detector_tilt_deg
         Tilt of the detector.
+    instrument
+        Name of one of `kikuchinet.microscope.INSTRUMENTS` in place of `geometry` and `detector_tilt_deg`: patterns are
+        recorded around its place, with its tilt.
+    texture
+        Maximum of each material's inverse pole figure in multiples of random, `FibreTexture`; 1 for orientations that are
+        uniform on SO(3). The fibre's direction is drawn, one a material and seed.
     seed
         Same seed, same patterns.
     progress
@@ -79,6 +88,12 @@ def generate(
         raise InputError("camera", f"{camera!r} is none of {', '.join(CAMERAS)}")
     if not 0.0 <= quality[0] <= quality[1] <= 1.0:
         raise InputError("quality", "must be a range in rising order between 0 and 1")
+    if instrument:
+        if geometry is not None:
+            raise InputError("instrument", "give either an instrument or a geometry")
+        place = find_instrument(instrument)
+        geometry = GeometryRange.around(place, shape)
+        detector_tilt_deg = place.detector.tilt_deg
     tilts = (detector_tilt_deg, detector_tilt_deg)
     geometry = replace(
         geometry or GeometryRange(),
@@ -87,6 +102,7 @@ def generate(
         azimuthal_deg=(0.0, 0.0),
     )
     cameras = CAMERAS[camera]()
+    textures = _textures(masters, texture, seed)
     jobs = _jobs(masters, count)
     out = Path(out)
     rows = []
@@ -94,15 +110,7 @@ def generate(
     centers = np.empty((n, 3))
     quaternions = np.empty((n, 4))
     with atomic_path(out) as temporary, h5py.File(temporary, "w") as file:
-        patterns = file.create_dataset(
-            "Scan 1/EBSD/Data/patterns",
-            shape=(n, *shape),
-            dtype=np.uint8,
-            chunks=(min(_BLOCK, n), *shape),
-            compression="gzip",
-            compression_opts=1,
-            shuffle=True,
-        )
+        patterns = create_patterns(file, n, shape)
         start = 0
         for number, (master, size) in enumerate(
             track(jobs, description="patterns", disable=not progress, transient=True)
@@ -117,16 +125,22 @@ def generate(
                 cameras=cameras,
                 quality=float(rng.uniform(*quality)),
                 rng=rng,
+                texture=textures.get(masters[master].material),
             )
             where = slice(start, start + size)
             patterns[where] = to_uint8(block.images)
             centers[where], quaternions[where] = block.pattern_centers, block.quaternions
             entry = masters[master]
-            rows += [
-                (entry.material, entry.space_group, entry.visible_group, entry.energy_kev, block.quality[0])
-            ] * size
+            known = (
+                entry.material,
+                entry.space_group,
+                entry.visible_group,
+                entry.energy_kev,
+                block.quality[0],
+            )
+            rows += [(*known, float(overlap)) for overlap in block.overlaps]
             start += size
-        _write_header(file, shape, centers, detector_tilt_deg)
+        write_header(file, shape, centers, detector_tilt_deg)
         file["kikuchinet/quaternions"] = quaternions
         file["kikuchinet"].attrs["version"] = kikuchinet.__version__
     manifest = _manifest(out, rows, quaternions, centers)
@@ -149,53 +163,41 @@ def _jobs(masters: MasterSet, count: int) -> list[tuple[int, int]]:
         variants = [i for i, entry in enumerate(masters) if entry.material == material]
         shares = [len(part) for part in np.array_split(np.arange(count), len(variants))]
         for variant, share in zip(variants, shares, strict=True):
-            jobs += [(variant, min(_BLOCK, share - done)) for done in range(0, share, _BLOCK)]
+            jobs += [(variant, min(BLOCK, share - done)) for done in range(0, share, BLOCK)]
     return jobs
 
 
-def _write_header(
-    file: h5py.File, shape: tuple[int, int], centers: NDArray[np.float64], detector_tilt_deg: float
-) -> None:
-    """Write what kikuchipy needs beside the patterns (its h5ebsd layout, version 0.11 and later)."""
-    from kikuchipy import __version__ as kikuchipy_version
-
-    header = file.create_group("Scan 1/EBSD/Header")
-    numbers: dict[str, float] = {
-        "azimuth_angle": 0.0,
-        "binning": 1.0,
-        "detector_pixel_size": 1.0,
-        "elevation_angle": detector_tilt_deg,
-        "n_columns": len(centers),
-        "n_rows": 1,
-        "pattern_height": shape[0],
-        "pattern_width": shape[1],
-        "sample_tilt": SAMPLE_TILT_DEG,
-        "static_background": -1,
-        "step_x": 1.0,
-        "step_y": 1,
-        "twist_angle": 0.0,
+def _textures(masters: MasterSet, strength: float, seed: int) -> dict[str, FibreTexture]:
+    """Draw each material's texture, from the seed and its name."""
+    if strength == 1.0:
+        return {}
+    return {
+        name: FibreTexture.draw(
+            _crystal(masters, name),
+            strength,
+            np.random.default_rng([seed, *name.encode()]),
+        )
+        for name in masters.materials
     }
-    for name, number in numbers.items():
-        header[name] = np.array([number])
-    for name, values in zip(("pcx", "pcy", "pcz"), centers.T, strict=True):
-        header[name] = values
-    microscope = file.create_group("Scan 1/SEM/Header")
-    for name in ("beam_energy", "magnification", "working_distance"):
-        microscope[name] = np.array([0])
-    microscope["microscope"] = np.array([b"kikuchinet"])
-    file["manufacturer"] = np.array([b"kikuchipy"])
-    file["version"] = np.array([kikuchipy_version.encode()])
+
+
+def _crystal(masters: MasterSet, material: str) -> Crystal:
+    path = next(entry.path for entry in masters if entry.material == material)
+    crystal = MasterPattern.load(path).crystal
+    if crystal is None:
+        raise InputError(path, "holds no crystal, which a texture needs")
+    return crystal
 
 
 def _manifest(
     out: Path,
-    rows: list[tuple[str, int, int, float, float]],
+    rows: list[tuple[str, int, int, float, float, float]],
     quaternions: NDArray[np.float64],
     centers: NDArray[np.float64],
 ) -> Manifest:
     import pandas as pd
 
-    columns = ["material", "space_group", "visible_group", "energy_kev", "quality"]
+    columns = ["material", "space_group", "visible_group", "energy_kev", "quality", "overlap"]
     frame = pd.DataFrame(rows, columns=columns)
     frame.insert(0, "file", out.name)
     frame.insert(1, "index", np.arange(len(rows)))

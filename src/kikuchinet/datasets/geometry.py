@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kikuchinet.errors import InputError
+from kikuchinet.microscope import Detector, Instrument
 
 
 def random_quaternions(n: int, rng: np.random.Generator) -> NDArray[np.float64]:
@@ -65,6 +66,40 @@ class GeometryRange:
                 )
         if self.pc_z[0] <= 0.0:
             raise InputError("geometry pc_z", "the screen's distance must be positive")
+
+    @classmethod
+    def around(
+        cls,
+        place: Detector | Instrument,
+        size: tuple[int, int] | None = None,
+        *,
+        center: float = 0.1,
+        tilt_deg: float = 2.0,
+    ) -> GeometryRange:
+        """Return ranges around a real set-up, for training.
+
+        Parameters
+        ----------
+        place
+            The set-up.
+        size
+            Rows and columns of the patterns that will be made. Where their aspect is not the screen's, they show its
+            middle (`Detector.binned`), which moves the pattern centre. Without it they have the screen's aspect.
+        center
+            How far each number of the pattern centre may be off, in widths and heights. Between insertions of a detector,
+            working distances and the ends of a map it moves by 0.1 or more.
+        tilt_deg
+            How far each tilt may be off, in degrees.
+        """
+        detector = place.detector if isinstance(place, Instrument) else place
+        x, y, z = (detector if size is None else detector.binned(size)).pattern_center
+        tilts = (detector.sample_tilt_deg, detector.tilt_deg, detector.azimuthal_deg)
+        return cls(
+            (x - center, x + center),
+            (y - center, y + center),
+            (max(z - center, 0.5 * z), z + center),
+            *((tilt - tilt_deg, tilt + tilt_deg) for tilt in tilts),
+        )
 
     def pattern_centers(self, n: int, rng: np.random.Generator) -> NDArray[np.float64]:
         """Draw n pattern centres, (n, 3)."""

@@ -28,12 +28,17 @@ OPTIONAL = (
     "pc_y",
     "pc_z",
     "quality",
+    "overlap",
+    "image_quality",
+    "band_contrast",
+    "mad_deg",
     "source",
     "map",
     "split",
 )
 """Columns with a fixed meaning: the visibility-limited group, the orientation (sample to crystal), the pattern centre
-(Bruker), a quality figure, where the pattern comes from, the scan that it belongs to, and train, validation or test."""
+(Bruker), the camera's quality (0: full range of its faults, 1: its best), the part of a second grain, measured quality
+figures (`measure_quality`), where the pattern comes from, the scan that it belongs to, and train, validation or test."""
 
 
 @dataclass(frozen=True, eq=False)

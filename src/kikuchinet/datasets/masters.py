@@ -259,20 +259,22 @@ class MasterSet(Sequence[MasterEntry]):
         """Names of the materials, in order of first appearance."""
         return tuple(dict.fromkeys(entry.material for entry in self._entries))
 
-    def hemispheres(self, index: int) -> Hemispheres:
-        """Return upper and lower hemisphere, scaled to mean 1 over both, and their interleaved texels.
+    def scaled(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Read upper and lower hemisphere, scaled to mean 1 over both.
 
         The absolute yield of a simulation says something about the material that no camera keeps: exposure
         times differ.
         """
+        master = MasterPattern.load(self._entries[index].path)
+        mean = 0.5 * (float(master.upper.mean()) + float(master.lower.mean()))
+        if mean <= 0.0:
+            raise InputError(self._entries[index].path, "the master pattern's mean intensity is not positive")
+        return master.upper / np.float32(mean), master.lower / np.float32(mean)
+
+    def hemispheres(self, index: int) -> Hemispheres:
+        """Return the hemispheres of `scaled` and their interleaved texels, and keep them."""
         if index not in self._loaded:
-            master = MasterPattern.load(self._entries[index].path)
-            mean = 0.5 * (float(master.upper.mean()) + float(master.lower.mean()))
-            if mean <= 0.0:
-                raise InputError(
-                    self._entries[index].path, "the master pattern's mean intensity is not positive"
-                )
-            upper, lower = master.upper / np.float32(mean), master.lower / np.float32(mean)
+            upper, lower = self.scaled(index)
             self._loaded[index] = (upper, lower, interleave(upper, lower))
         return self._loaded[index]
 

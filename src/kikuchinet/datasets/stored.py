@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from kikuchinet.datasets.manifest import Manifest
+from kikuchinet.datasets.stream import Batch
 from kikuchinet.errors import InputError
 from kikuchinet.patterns import preprocess, read_patterns
 
@@ -49,6 +50,7 @@ class StoredPatterns(Dataset[tuple[Tensor, Tensor]]):
         if unknown := sorted(set(groups.tolist()) - set(classes)):
             raise InputError("manifest", f"space group {unknown[0]} is not among the classes {list(classes)}")
         self.manifest = manifest
+        self.classes = classes
         self.size = size
         self.labels = np.array([place[group] for group in groups.tolist()], dtype=np.int64)
         self._files = manifest.frame["file"].astype(str).tolist()
@@ -81,11 +83,15 @@ class StoredPatterns(Dataset[tuple[Tensor, Tensor]]):
         prepared = preprocess([self.image(i)], size=self.size)[0]
         return torch.from_numpy(prepared), torch.tensor(self.labels[i])
 
-    def batches(self, batch_size: int) -> Iterator[tuple[NDArray[np.float32], NDArray[np.int64]]]:
-        """Yield prepared patterns and labels, in the manifest's order."""
-        for start in range(0, len(self), batch_size):
-            rows = np.arange(start, min(start + batch_size, len(self)))
-            yield preprocess(self.images(rows), size=self.size), self.labels[rows]
+    def batches(self, batch_size: int, *, start: int = 0) -> Iterator[Batch]:
+        """Yield patterns and labels in the manifest's order, from pattern `start` on.
+
+        As `kikuchinet.datasets.PatternStream.batches`, but they come to an end, and the last batch may be smaller.
+        """
+        for first in range(start, len(self), batch_size):
+            rows = np.arange(first, min(first + batch_size, len(self)))
+            images = preprocess(self.images(rows), size=self.size)
+            yield torch.from_numpy(images), torch.from_numpy(self.labels[rows])
 
     def __getstate__(self) -> dict[str, Any]:
         # Open files do not travel between processes.

@@ -8,27 +8,33 @@ work: any process can make any window, and the consumer puts them in order.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from kikuchinet.datasets.geometry import GeometryRange
 from kikuchinet.datasets.labels import check_labels
 from kikuchinet.datasets.masters import MasterSet
-from kikuchinet.datasets.recording import Recording, record
+from kikuchinet.datasets.recording import Recording, Scene, draw, record_scene
 from kikuchinet.errors import InputError
-from kikuchinet.microscope import CameraRange
+from kikuchinet.microscope import CameraRange, instrument
 from kikuchinet.patterns import preprocess
+
+Batch = tuple[Tensor, Tensor]
+"""Prepared patterns (n, rows, columns) float32, and the indices of their classes (n,) int64."""
 
 CAMERAS = {
     "good": CameraRange.good,
     "mixed": CameraRange.mixed,
     "poor": CameraRange.poor,
     "binned": CameraRange.binned,
+    "fast_scan": CameraRange.fast_scan,
 }
 """Presets of cameras by name."""
 
@@ -69,7 +75,7 @@ class StreamConfig:
     seed
         Same seed, same stream.
     camera
-        ``good``, ``mixed``, ``poor`` or ``binned``: which of `CameraRange`'s presets the cameras are drawn from.
+        ``good``, ``mixed``, ``poor``, ``binned`` or ``fast_scan``: the presets of `CameraRange`.
     cameras
         Several of these names instead: every block draws one. A name that comes twice is drawn twice as often.
     others_share
@@ -82,6 +88,13 @@ class StreamConfig:
         How good the patterns are.
     geometry
         Where the screen stands.
+    instrument
+        Name of one of `kikuchinet.microscope.INSTRUMENTS` instead: the screen stands around its place,
+        `GeometryRange.around`.
+    device
+        PyTorch's name of the device that makes the patterns, ``cuda`` say, in the process that asks for them. Empty:
+        compiled code on processors, in any number of processes. The same seed draws the same crystals, orientations,
+        screens and cameras on either, but other noise.
     """
 
     seed: int = 0
@@ -92,8 +105,14 @@ class StreamConfig:
     blocks_per_window: int = 60
     quality: QualityRange = field(default_factory=QualityRange)
     geometry: GeometryRange = field(default_factory=GeometryRange)
+    device: str = ""
+    instrument: str = ""
 
     def __post_init__(self) -> None:
+        if self.instrument and self.geometry != GeometryRange():
+            raise InputError("stream.instrument", "give either an instrument or a geometry")
+        if self.instrument:
+            instrument(self.instrument)
         for name in (self.camera, *self.cameras):
             if name not in CAMERAS:
                 raise InputError("stream.camera", f"{name!r} is none of {', '.join(CAMERAS)}")
@@ -106,6 +125,10 @@ class StreamConfig:
     def window(self) -> int:
         """Patterns in a window."""
         return self.block * self.blocks_per_window
+
+    def screens(self, size: tuple[int, int]) -> GeometryRange:
+        """Return where screens of a size, rows and columns, stand."""
+        return GeometryRange.around(instrument(self.instrument), size) if self.instrument else self.geometry
 
     def camera_ranges(self) -> tuple[CameraRange, ...]:
         """Return the presets that cameras are drawn from, equally often."""
@@ -136,15 +159,6 @@ class LabelledPatterns:
     def take(self, indices: NDArray[np.int64] | slice) -> LabelledPatterns:
         """Return some of the patterns."""
         return LabelledPatterns(self.images[indices], self.labels[indices], self.masters[indices])
-
-    @classmethod
-    def concatenate(cls, parts: Sequence[LabelledPatterns]) -> LabelledPatterns:
-        """Join patterns of one shape."""
-        return cls(
-            np.concatenate([part.images for part in parts]),
-            np.concatenate([part.labels for part in parts]),
-            np.concatenate([part.masters for part in parts]),
-        )
 
 
 class PatternStream(IterableDataset[LabelledPatterns]):
@@ -204,9 +218,10 @@ class PatternStream(IterableDataset[LabelledPatterns]):
             if not materials:
                 raise InputError(f"space group {group}", "a class without any material")
         self._cameras = config.camera_ranges()
+        self._screens = config.screens(size)
 
-    def block(self, window: int, number: int, label: int) -> Recording:
-        """Record one block, not prepared.
+    def scene(self, window: int, number: int, label: int) -> tuple[Scene, np.random.Generator]:
+        """Draw one block: what is photographed, where and with what, and the generator for its noise.
 
         Parameters
         ----------
@@ -225,34 +240,68 @@ class PatternStream(IterableDataset[LabelledPatterns]):
         variants = materials[rng.integers(len(materials))]
         master = variants[rng.integers(len(variants))]
         cameras = self._cameras[rng.integers(len(self._cameras)) if len(self._cameras) > 1 else 0]
-        return record(
-            self.masters,
+        drawn = draw(
             master,
             config.block,
             self.size,
-            geometry=config.geometry,
+            geometry=self._screens,
             cameras=cameras,
             quality=float(rng.uniform(*config.quality.at(window * config.window))),
             rng=rng,
+            neighbours=len(self.masters),
         )
+        return drawn, rng
 
-    def window(self, window: int) -> LabelledPatterns:
-        """Make one window: prepared patterns, shuffled."""
+    def block(self, window: int, number: int, label: int) -> Recording:
+        """Record one block, not prepared; the parameters are those of `scene`."""
+        scene, rng = self.scene(window, number, label)
+        return record_scene(self.masters, scene, self.size, rng)
+
+    def order(self, window: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return the class of each block of a window, (blocks,), and where its patterns go, (blocks, block)."""
         config = self.config
         rng = np.random.default_rng([config.seed, window])
         rounds = math.ceil(config.blocks_per_window / len(self.classes))
         # Whole rounds of all classes; what is left over of the last round falls on other classes every window.
         order = np.concatenate([rng.permutation(len(self.classes)) for _ in range(rounds)])
         place = rng.permutation(config.window).reshape(config.blocks_per_window, config.block)
+        return order[: config.blocks_per_window], place
+
+    def window(self, window: int) -> LabelledPatterns:
+        """Make one window: prepared patterns, shuffled."""
+        config = self.config
         images = np.empty((config.window, *self.size), dtype=np.float32)
         labels = np.empty(config.window, dtype=np.int64)
         masters = np.empty(config.window, dtype=np.int64)
-        for number, where in enumerate(place):
-            block = self.block(window, number, int(order[number]))
+        for number, (label, where) in enumerate(zip(*self.order(window), strict=True)):
+            block = self.block(window, number, int(label))
             images[where] = preprocess(block.images, size=self.size)
-            labels[where] = order[number]
+            labels[where] = label
             masters[where] = block.masters
         return LabelledPatterns(images, labels, masters)
+
+    def batches(self, batch_size: int, *, start: int = 0, workers: int = 0) -> Iterator[Batch]:
+        """Yield patterns and labels without end, in the stream's order.
+
+        Parameters
+        ----------
+        batch_size
+            Patterns in a batch.
+        start
+            Pattern of the stream to begin with.
+        workers
+            Processes that make windows ahead.
+
+        Yields
+        ------
+        tuple of torch.Tensor
+            float32 (batch_size, rows, columns) and int64 (batch_size,).
+        """
+        first, offset = divmod(start, self.config.window)
+        self.first_window = first
+        made = windows(self, workers=workers)
+        parts = ((torch.from_numpy(w.images), torch.from_numpy(w.labels)) for w in made)
+        return rebatched(parts, batch_size, offset)
 
     def __iter__(self) -> Iterator[LabelledPatterns]:
         worker = get_worker_info()
@@ -261,6 +310,41 @@ class PatternStream(IterableDataset[LabelledPatterns]):
         while True:
             yield self.window(window)
             window += step
+
+
+def rebatched(parts: Iterator[Batch], batch_size: int, offset: int = 0) -> Iterator[Batch]:
+    """Cut an endless row of parts into batches of one size, from a pattern of the first part on."""
+    images, labels = (tensor[offset:] for tensor in next(parts))
+    while True:
+        while len(labels) < batch_size:
+            more_images, more_labels = next(parts)
+            images, labels = torch.cat([images, more_images]), torch.cat([labels, more_labels])
+        yield images[:batch_size], labels[:batch_size]
+        images, labels = images[batch_size:], labels[batch_size:]
+
+
+def pattern_stream(
+    masters: MasterSet,
+    classes: tuple[int, ...],
+    config: StreamConfig,
+    *,
+    size: tuple[int, int] = (128, 128),
+    labels: str = "visible",
+) -> PatternStream:
+    """Return the stream that a configuration asks for: compiled code, or its device.
+
+    The parameters are those of `PatternStream`.
+
+    Raises
+    ------
+    kikuchinet.errors.InputError
+        As `PatternStream`, or there is no such device.
+    """
+    if not config.device:
+        return PatternStream(masters, classes, config, size=size, labels=labels)
+    from kikuchinet.datasets.torch_stream import TorchPatternStream
+
+    return TorchPatternStream(masters, classes, config, size=size, labels=labels)
 
 
 def windows(stream: PatternStream, *, workers: int = 0) -> Iterator[LabelledPatterns]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kikuchinet.errors import InputError
+from kikuchinet.patterns.geometry import Geometry, oxford_tiff_geometry
 from kikuchinet.patterns.libraries import quiet, words
 from kikuchinet.patterns.limits import check_shape
 from kikuchinet.patterns.source import PatternSource
@@ -43,19 +45,22 @@ def image_source(path: Path) -> PatternSource:
         names=[str(path)] * pages,
         read=read,
         navigation_shape=(pages,) if pages > 1 else None,
+        geometry=_tiff_geometry([path]),
     )
 
 
-def folder_source(folder: Path, files: Sequence[Path]) -> PatternSource:
+def folder_source(folder: Path, files: Sequence[Path], *, damaged: bool = False) -> PatternSource:
     """Return the patterns of a folder of image files, one a file.
+
+    With `damaged`, files that cannot be read are part of it, and fail when they are read.
 
     Files are in natural order (2 before 10). Where all names hold x and y and these fill a grid, it is a scan and the
     order is row by row.
     """
     ordered = sorted(files, key=natural_key)
-    for file in ordered:
-        if _count_pages(file) != 1:
-            raise InputError(file, "holds several pages, and a folder needs one pattern a file")
+    if not damaged:
+        for file in ordered:
+            _check_single(file)
     rows = columns = None
     shape: tuple[int, ...] | None = None
     places = [_PLACE.search(file.stem) for file in ordered]
@@ -70,6 +75,9 @@ def folder_source(folder: Path, files: Sequence[Path]) -> PatternSource:
             shape = (len(y_values), len(x_values))
 
     def read(first: int, last: int) -> Sequence[Image]:
+        if damaged:
+            for file in ordered[first:last]:
+                _check_single(file)
         return [read_image(file) for file in ordered[first:last]]
 
     return PatternSource(
@@ -79,7 +87,36 @@ def folder_source(folder: Path, files: Sequence[Path]) -> PatternSource:
         navigation_shape=shape,
         rows=rows,
         columns=columns,
+        geometry=_geometry_of_some(ordered) if damaged else _tiff_geometry(ordered),
     )
+
+
+def _check_single(file: Path) -> None:
+    if file.stat().st_size == 0:
+        raise InputError(file, "is empty")
+    if _count_pages(file) != 1:
+        raise InputError(file, "holds several pages, and a folder needs one pattern a file")
+
+
+def _geometry_of_some(files: Sequence[Path]) -> Geometry | None:
+    """Return the geometry of images of which some may be damaged: None if one is, for it has no pattern centre."""
+    try:
+        return _tiff_geometry(files)
+    except InputError:
+        return None
+
+
+def _tiff_geometry(files: Sequence[Path]) -> Geometry | None:
+    """Return the geometry that the images carry, if all of them do."""
+    if not all(_is_tiff(file) for file in files):
+        return None
+    found = []
+    for file in files:
+        one = oxford_tiff_geometry(file)
+        if one is None:
+            return None
+        found.append(one)
+    return replace(found[0], pattern_centers=np.concatenate([one.pattern_centers for one in found]))
 
 
 def natural_key(path: Path) -> list[tuple[int, int | str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import warnings
 from collections.abc import Iterator
 
@@ -29,3 +30,19 @@ def quiet() -> Iterator[None]:
 def words(error: Exception) -> str:
     """Return the first line of an error's message, or its kind where it has none."""
     return str(error).split("\n")[0] or type(error).__name__
+
+
+def import_pyebsdindex() -> None:
+    """Import PyEBSDIndex without what it does to the environment.
+
+    Importing it points ``NUMBA_CACHE_DIR`` to one folder for everybody. Every process started from then on would keep and
+    look for compiled code of all libraries there; orix's has been seen to crash.
+    """
+    before = os.environ.get("NUMBA_CACHE_DIR")
+    try:
+        import pyebsdindex.ebsd_index  # noqa: F401 - the module that imports all others
+    finally:
+        if before is None:
+            os.environ.pop("NUMBA_CACHE_DIR", None)
+        else:
+            os.environ["NUMBA_CACHE_DIR"] = before

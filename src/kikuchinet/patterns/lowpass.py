@@ -46,6 +46,44 @@ def gaussian_basis(size: int, sigma_px: float) -> tuple[Images, Images]:
 
 
 @nb.njit(nogil=True, cache=True, fastmath=True)
+def _gather(image: Images, basis: Images, half: Images) -> None:
+    """Write basis @ image to `half`. Four lines at a time: each visit to a line of `half` does four products."""
+    rows, columns = image.shape
+    whole = rows - rows % 4
+    half[:] = np.float32(0.0)
+    for i in range(0, whole, 4):
+        for a in range(basis.shape[0]):
+            w0, w1, w2, w3 = basis[a, i], basis[a, i + 1], basis[a, i + 2], basis[a, i + 3]
+            for j in range(columns):
+                half[a, j] += (w0 * image[i, j] + w1 * image[i + 1, j]) + (
+                    w2 * image[i + 2, j] + w3 * image[i + 3, j]
+                )
+    for i in range(whole, rows):
+        for a in range(basis.shape[0]):
+            for j in range(columns):
+                half[a, j] += basis[a, i] * image[i, j]
+
+
+@nb.njit(nogil=True, cache=True, fastmath=True)
+def _scatter(half: Images, basis: Images, out: Images) -> None:
+    """Write basisᵀ @ half to `out`, four lines of `half` at a time."""
+    rows, columns = out.shape
+    whole = basis.shape[0] - basis.shape[0] % 4
+    for i in range(rows):
+        for j in range(columns):
+            out[i, j] = np.float32(0.0)
+        for a in range(0, whole, 4):
+            w0, w1, w2, w3 = basis[a, i], basis[a + 1, i], basis[a + 2, i], basis[a + 3, i]
+            for j in range(columns):
+                out[i, j] += (w0 * half[a, j] + w1 * half[a + 1, j]) + (
+                    w2 * half[a + 2, j] + w3 * half[a + 3, j]
+                )
+        for a in range(whole, basis.shape[0]):
+            for j in range(columns):
+                out[i, j] += basis[a, i] * half[a, j]
+
+
+@nb.njit(nogil=True, cache=True, fastmath=True)
 def smooth_kernel(
     image: Images,
     basis_r: Images,
@@ -59,15 +97,11 @@ def smooth_kernel(
 
     One pass leaves 1 - g of a coefficient, so p passes take 1 - (1 - g)^p; p = 1 is the Gaussian average itself.
     """
-    rows, columns = image.shape
+    columns = image.shape[1]
     kr, kc = basis_r.shape[0], basis_c.shape[0]
+    half = np.empty((kr, columns), dtype=np.float32)
     # rows first: contiguous lines for SIMD
-    half = np.zeros((kr, columns), dtype=np.float32)
-    for i in range(rows):
-        for a in range(kr):
-            weight = basis_r[a, i]
-            for j in range(columns):
-                half[a, j] += weight * image[i, j]
+    _gather(image, basis_r, half)
     for a in range(kr):
         coefficients = np.empty(kc, dtype=np.float32)
         for b in range(kc):
@@ -85,10 +119,4 @@ def smooth_kernel(
             weight = coefficients[b]
             for j in range(columns):
                 half[a, j] += weight * basis_c[b, j]
-    for i in range(rows):
-        for j in range(columns):
-            out[i, j] = np.float32(0.0)
-        for a in range(kr):
-            weight = basis_r[a, i]
-            for j in range(columns):
-                out[i, j] += weight * half[a, j]
+    _scatter(half, basis_r, out)

@@ -13,7 +13,7 @@ from kikuchinet.errors import InputError
 from kikuchinet.microscope.filters import resample
 from kikuchinet.patterns.lowpass import gaussian_basis, smooth_kernel
 from kikuchinet.patterns.screen import BLOCKS, find_screen_blocks, paint_mask
-from kikuchinet.patterns.trend import remove_trend
+from kikuchinet.patterns.trend import remove_trend, trend_fit
 
 Images = NDArray[np.float32]
 Basis = tuple[Images, Images, Images, Images]
@@ -78,7 +78,7 @@ def preprocess(
     Returns
     -------
     numpy.ndarray
-        float32 (n, *size): mean 0 and standard deviation 1 over the screen, 0 outside it, all 0 for a blank
+        float32, n patterns of `size`: mean 0 and standard deviation 1 over the screen, 0 outside it, all 0 for a blank
         image.
 
     Raises
@@ -93,12 +93,10 @@ def preprocess(
     averages where it shrinks; find the screen; take out the slow trend, `remove_trend`; take off the Gaussian
     background, normalised within the screen, three times; even out the local contrast; clip; standardise. The grey
     scale's gain does not matter and its offset hardly does, and so neither do an exposure's settings nor the vendor's
-    stretching of contrast. On a raw frame of Si (NORDIF, round screen) 5 % of the power is left at periods of 33 to
-    83 px of 128; with the trend subtracted instead of divided out it was 19 %.
+    stretching of contrast. On a raw frame of Si (NORDIF, round screen) 3 % of the power is left at periods of 33 to
+    83 px of 128; before narrow strips of surround were found it was 7 %.
     """
-    rows, columns = (int(side) for side in size)
-    if min(rows, columns) < 32:
-        raise InputError("preprocess size", f"{(rows, columns)} is less than 32 px")
+    rows, columns = target_shape(size)
     if static_background is not None:
         images = divide_static(images, static_background)
     stack = _at_size(images, (rows, columns))
@@ -109,6 +107,20 @@ def preprocess(
     )
     _preprocess_stack(stack, narrow, wide, settings.passes, np.float32(settings.clip), out)
     return out
+
+
+def target_shape(size: tuple[int, int]) -> tuple[int, int]:
+    """Return rows and columns of prepared patterns.
+
+    Raises
+    ------
+    InputError
+        If a side is less than 32 px, of which each block of the screen's mask needs one.
+    """
+    rows, columns = (int(side) for side in size)
+    if min(rows, columns) < 32:
+        raise InputError("preprocess size", f"{(rows, columns)} is less than 32 px")
+    return rows, columns
 
 
 def divide_static(
@@ -202,6 +214,7 @@ def _preprocess_stack(
 ) -> None:
     """Write images of the right size, made ready, to `out`."""
     shape = images.shape[1:]
+    fit = trend_fit(BLOCKS)
     means = np.empty((BLOCKS, BLOCKS), dtype=np.float32)
     outside = np.empty((BLOCKS, BLOCKS), dtype=np.bool_)
     mask = np.empty(shape, dtype=np.bool_)
@@ -214,7 +227,7 @@ def _preprocess_stack(
             image[:] = _ZERO
             continue
         masked = find_screen_blocks(image, means, outside)
-        remove_trend(image, means, outside)
+        remove_trend(image, means, outside, *fit)
         paint_mask(outside, mask)
         weight[:] = mask
         _standardise(image, weight)
@@ -232,7 +245,10 @@ def _preprocess_stack(
         _clip(image, clip)
         np.multiply(image, image, out=work)
         smooth_kernel(work, *wide, 1, smooth)
-        smooth_kernel(weight, *wide, 1, norm)
+        if masked:
+            smooth_kernel(weight, *wide, 1, norm)
+        else:
+            norm[:] = 1
         _even_contrast(image, weight, smooth, norm)
         _standardise(image, weight)
         _clip(image, clip)

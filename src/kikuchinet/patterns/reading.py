@@ -4,27 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kikuchinet.errors import InputError
+from kikuchinet.patterns.edax import OH5_EXTENSION, UP_EXTENSIONS, oh5_sources, up_source
+from kikuchinet.patterns.geometry import signal_geometry
+from kikuchinet.patterns.hdf5 import HDF5_EXTENSIONS, check_hdf5
 from kikuchinet.patterns.image_files import IMAGE_EXTENSIONS, folder_source, image_source, natural_key
 from kikuchinet.patterns.libraries import quiet, words
-from kikuchinet.patterns.limits import check_shape
+from kikuchinet.patterns.limits import check_count, check_shape
 from kikuchinet.patterns.source import PatternSource
 
-#: Endings of the files that kikuchipy reads patterns from (its own, Bruker, EDAX, EMsoft, NORDIF, Oxford).
+if TYPE_CHECKING:
+    from orix.crystal_map import CrystalMap
+
+#: Endings of the files that programs for EBSD write patterns to (kikuchipy, Bruker, EDAX, EMsoft, NORDIF, Oxford).
 VENDOR_EXTENSIONS: tuple[str, ...] = (
     ".h5",
     ".hdf5",
     ".h5ebsd",
     ".h5oina",
     ".ebsp",
-    ".up1",
-    ".up2",
     ".dat",
+    *UP_EXTENSIONS,
+    OH5_EXTENSION,
 )
 
 #: A static background belongs to raw patterns if their mean resembles it this much (correlation). Raw NORDIF
@@ -64,6 +70,34 @@ def read_patterns(
     return sources
 
 
+def open_patterns(
+    paths: str | Path | Iterable[str | Path], *, static_background: bool = True
+) -> tuple[list[PatternSource], list[InputError]]:
+    """Open what can be opened of files and folders of patterns.
+
+    Parameters
+    ----------
+    paths, static_background
+        As for `read_patterns`.
+
+    Returns
+    -------
+    sources : list of PatternSource
+        In the order given. Damaged images of a folder are part of its source, so that a scan keeps its shape; they
+        fail when they are read.
+    failures : list of InputError
+        What could not be opened, and why.
+    """
+    sources: list[PatternSource] = []
+    failures: list[InputError] = []
+    for item in [paths] if isinstance(paths, str | Path) else list(paths):
+        try:
+            sources.extend(_open(Path(item), static_background, failures))
+        except InputError as error:
+            failures.append(error)
+    return sources, failures
+
+
 def example_patterns(*, static_background: bool = True) -> PatternSource:
     """Return the nine measured nickel patterns that ship inside kikuchipy.
 
@@ -90,23 +124,32 @@ def example_patterns(*, static_background: bool = True) -> PatternSource:
     return _vendor_sources(path, static_background, name="kikuchipy nickel_ebsd_small")[0]
 
 
-def _open(path: Path, static_background: bool) -> list[PatternSource]:
+def _open(
+    path: Path, static_background: bool, failures: list[InputError] | None = None
+) -> list[PatternSource]:
+    """Open a file or folder; what is wrong with a part of it is raised, or put into `failures` where these are given."""
     if not path.exists():
         raise InputError(path, "does not exist")
     if path.is_dir():
-        return _open_folder(path, static_background)
+        return _open_folder(path, static_background, failures)
     if path.stat().st_size == 0:
         raise InputError(path, "is empty")
     ending = path.suffix.lower()
     if ending in IMAGE_EXTENSIONS:
         return [image_source(path)]
+    if ending in UP_EXTENSIONS:
+        return [up_source(path)]
+    if ending == OH5_EXTENSION:
+        return oh5_sources(path)
     if ending in VENDOR_EXTENSIONS:
         return _vendor_sources(path, static_background)
     known = " ".join((*VENDOR_EXTENSIONS, *IMAGE_EXTENSIONS))
     raise InputError(path, f"is of no known kind of pattern file ({known})")
 
 
-def _open_folder(folder: Path, static_background: bool) -> list[PatternSource]:
+def _open_folder(
+    folder: Path, static_background: bool, failures: list[InputError] | None
+) -> list[PatternSource]:
     files = sorted(
         (file for file in folder.iterdir() if file.is_file() and not file.name.startswith(".")),
         key=natural_key,
@@ -114,14 +157,19 @@ def _open_folder(folder: Path, static_background: bool) -> list[PatternSource]:
     # Pictures beside a vendor's file are its backgrounds and calibration patterns, not the scan.
     vendor = [file for file in files if file.suffix.lower() in VENDOR_EXTENSIONS]
     if vendor:
-        return [source for file in vendor for source in _open(file, static_background)]
+        sources = []
+        for file in vendor:
+            try:
+                sources.extend(_open(file, static_background, failures))
+            except InputError as error:
+                if failures is None:
+                    raise
+                failures.append(error)
+        return sources
     pictures = [file for file in files if file.suffix.lower() in IMAGE_EXTENSIONS]
     if not pictures:
         raise InputError(folder, "holds no pattern files")
-    for file in pictures:
-        if file.stat().st_size == 0:
-            raise InputError(file, "is empty")
-    return [folder_source(folder, pictures)]
+    return [folder_source(folder, pictures, damaged=failures is not None)]
 
 
 def _vendor_sources(path: Path, static_background: bool, name: str | None = None) -> list[PatternSource]:
@@ -129,7 +177,11 @@ def _vendor_sources(path: Path, static_background: bool, name: str | None = None
 
     try:
         with quiet():
-            loaded = kp.load(path, lazy=True)
+            check_hdf5(path)
+            scans = _scan_groups(path)
+            loaded = kp.load(path, lazy=True, **({"scan_group_names": scans} if len(scans) > 1 else {}))
+    except InputError:
+        raise
     except Exception as error:
         raise InputError(path, f"cannot be read as patterns ({words(error)})") from error
     signals = loaded if isinstance(loaded, list) else [loaded]
@@ -145,6 +197,31 @@ def _vendor_sources(path: Path, static_background: bool, name: str | None = None
     return sources
 
 
+def _scan_groups(path: Path) -> list[str]:
+    """Return the names of the scans of an HDF5 file in the layout that vendors and kikuchipy share (h5ebsd)."""
+    import h5py
+
+    if path.suffix.lower() not in HDF5_EXTENSIONS:
+        return []
+    with h5py.File(path) as file:
+        return [
+            name
+            for name in sorted(file, key=lambda key: natural_key(Path(key)))
+            if isinstance(file.get(name), h5py.Group) and isinstance(file.get(f"{name}/EBSD"), h5py.Group)
+        ]
+
+
+def _reference(signal: Any, n: int) -> CrystalMap | None:
+    """Return a signal's crystal map if somebody has indexed the patterns."""
+    xmap = getattr(signal, "xmap", None)
+    if xmap is None or xmap.size != n:
+        return None
+    # An empty map of kikuchipy's has one phase without a symmetry, in the identity orientation.
+    known = any(phase.point_group is not None for _, phase in xmap.phases)
+    turned = bool((np.abs(xmap.rotations.data.reshape(-1, 4)[:, 0]) < 1.0 - 1e-9).any())
+    return xmap if known or turned else None
+
+
 def _signal_source(signal: Any, path: Path, name: str, static_background: bool) -> PatternSource:
     """Return a source that reads from a lazy kikuchipy signal."""
     data = signal.data
@@ -156,6 +233,9 @@ def _signal_source(signal: Any, path: Path, name: str, static_background: bool) 
     n = int(np.prod(scan, dtype=np.int64)) if scan else 1
     if n == 0:
         raise InputError(path, "holds no patterns")
+    # A signal in memory has no file to be measured against.
+    if path.is_file():
+        check_count(path, n, n * shape[0] * shape[1] * data.dtype.itemsize, path.stat().st_size)
     if len(scan) > 2:
         raise InputError(path, f"holds a scan of {len(scan)} dimensions; two at most are understood")
     width = scan[-1] if scan else 1
@@ -184,6 +264,8 @@ def _signal_source(signal: Any, path: Path, name: str, static_background: bool) 
         step=step,
         step_unit=unit,
         static_background=background,
+        geometry=signal_geometry(signal, n),
+        load_reference=lambda: _reference(signal, n),
     )
 
 

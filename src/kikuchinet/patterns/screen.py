@@ -49,7 +49,8 @@ def screen_mask(images: NDArray[np.generic]) -> NDArray[np.bool_]:
     -----
     The image is divided into 32 x 32 blocks. Flat blocks (hardly any spread) and dark ones (hardly any
     signal) that hang together with a corner or, if dark, with the border are surround; so are their
-    neighbours, since the edge of the screen runs through those.
+    neighbours, since the edge of the screen runs through those. A strip narrower than a block is found by the
+    outermost line of pixels: a round screen comes within 1 to 3 px of the border of an image of 128.
     """
     stack = np.ascontiguousarray(images, dtype=np.float32)
     if stack.ndim != 3 or min(stack.shape[1:]) < BLOCKS:
@@ -84,6 +85,8 @@ def find_screen_blocks(image: Images, means: Images, outside: NDArray[np.bool_])
     # Darkness has a meaning only where zero means no signal.
     darkest = _DARK * np.median(means) if means.min() >= np.float32(0.0) else np.float32(-np.inf)
     flattest = _FLAT * typical
+    rims = np.full((BLOCKS, BLOCKS), np.inf, dtype=np.float32)
+    _rim_means(image, rims)
     reached = np.zeros((BLOCKS, BLOCKS), dtype=np.bool_)
     stack = np.empty((BLOCKS * BLOCKS, 2), dtype=np.int64)
     height = 0
@@ -92,7 +95,8 @@ def find_screen_blocks(image: Images, means: Images, outside: NDArray[np.bool_])
         for b in range(BLOCKS):
             corner = a in (0, last) and b in (0, last)
             border = a in (0, last) or b in (0, last)
-            if (corner and spreads[a, b] < flattest) or (border and means[a, b] < darkest):
+            dark = border and min(means[a, b], rims[a, b]) < darkest
+            if dark or (corner and spreads[a, b] < flattest):
                 reached[a, b] = True
                 stack[height, 0], stack[height, 1] = a, b
                 height += 1
@@ -119,6 +123,24 @@ def find_screen_blocks(image: Images, means: Images, outside: NDArray[np.bool_])
         outside[:] = False
         return False
     return True
+
+
+@nb.njit(nogil=True, cache=True)
+def _rim_means(image: Images, rims: Images) -> None:
+    """Write the mean of the darkest outermost line of pixels to each block of the border of (32, 32).
+
+    Lines are averaged along a block and its neighbours, for a stretched pattern may well have a few black pixels side by
+    side.
+    """
+    rows, columns = image.shape
+    last = BLOCKS - 1
+    for b in range(BLOCKS):
+        c0, c1 = max(b - 1, 0) * columns // BLOCKS, min(b + 2, BLOCKS) * columns // BLOCKS
+        r0, r1 = max(b - 1, 0) * rows // BLOCKS, min(b + 2, BLOCKS) * rows // BLOCKS
+        rims[0, b] = min(rims[0, b], image[0, c0:c1].mean())
+        rims[last, b] = min(rims[last, b], image[rows - 1, c0:c1].mean())
+        rims[b, 0] = min(rims[b, 0], image[r0:r1, 0].mean())
+        rims[b, last] = min(rims[b, last], image[r0:r1, columns - 1].mean())
 
 
 @nb.njit(nogil=True, cache=True)
