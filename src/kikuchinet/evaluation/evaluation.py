@@ -16,8 +16,9 @@ from kikuchinet.datasets import MasterSet, PatternStream, QualityRange, StreamCo
 from kikuchinet.datasets.manifest import Manifest
 from kikuchinet.datasets.stored import StoredPatterns
 from kikuchinet.errors import InputError
+from kikuchinet.evaluation.grains import ScanScores, score_scan
 from kikuchinet.evaluation.scores import Scores, score
-from kikuchinet.models import SpaceGroupModel, load_model
+from kikuchinet.models import Identification, SpaceGroupModel, load_model
 from kikuchinet.models.card import CARD_FILE
 from kikuchinet.training.config import TrainingConfig
 from kikuchinet.training.tables import build
@@ -39,11 +40,14 @@ class Evaluation:
         Name and version of the model.
     visible, literal
         Scores against the visibility-limited and the literal space group.
+    scan
+        Scores grain by grain, of a manifest that says which grain each pattern is of.
     """
 
     model: str
     visible: Scores
     literal: Scores
+    scan: ScanScores | None = None
 
     def summary(self) -> dict[str, object]:
         """Return the figures that a card or a JSON file holds."""
@@ -60,6 +64,8 @@ class Evaluation:
                 },
                 "recall_by_material": {row.material: row.recall for row in scores.materials.itertuples()},
             }
+        if self.scan is not None:
+            result["scan"] = self.scan.summary()
         return result
 
     def write(self, out: str | Path) -> None:
@@ -78,6 +84,14 @@ class Evaluation:
                 f"Accuracy {scores.accuracy:.4f}, mean recall of the groups {scores.macro_recall:.4f}.",
                 "",
             ]
+        if self.scan is not None:
+            for name in ("grains", "places"):
+                table: pd.DataFrame = getattr(self.scan, name)
+                with atomic_path(out / f"scan_{name}.csv") as temporary:
+                    table.to_csv(temporary, index=False)
+            right = int(self.scan.grains["pooled_right"].sum())
+            text += ["## Scan: places", "", *_markdown(self.scan.places), ""]
+            text += [f"Pooled over each grain, {right} of {len(self.scan.grains)} grains are right.", ""]
         with atomic_path(out / "evaluation.md") as temporary:
             temporary.write_text("\n".join(text), encoding="utf-8")
         with atomic_path(out / "evaluation.json") as temporary:
@@ -126,18 +140,24 @@ def evaluate(
     else:
         manifest = patterns if isinstance(patterns, Manifest) else Manifest.read(patterns)
         batches, total = _from_manifest(manifest, network, batch_size), len(manifest)
-    answers, visible, literal, materials = [], [], [], []
+    answers: list[Identification] = []
+    visible, literal, materials = [], [], []
     for batch in _tracked(batches, total, progress):
         logits = network.logits(batch.images, batch_size=batch_size)
-        answers.append(network.answer(logits, batch.images).space_groups)
+        answers.append(network.answer(logits, batch.images))
         visible.append(batch.visible)
         literal.append(batch.literal)
         materials.append(batch.materials)
-    said, names = np.concatenate(answers), np.concatenate(materials)
+    identification, names = Identification.concatenate(answers), np.concatenate(materials)
+    said = identification.space_groups
+    scan = None
+    if not isinstance(patterns, PatternStream) and "grain" in manifest.frame.columns:
+        scan = score_scan(manifest, identification)
     result = Evaluation(
         model=f"{network.name} {network.version}",
         visible=score("visible", np.concatenate(visible), said, names),
         literal=score("literal", np.concatenate(literal), said, names),
+        scan=scan,
     )
     if out is not None:
         result.write(out)
@@ -189,7 +209,8 @@ def evaluate_fresh(
     stream = PatternStream(
         masters,
         network.classes,
-        replace(base, seed=seed, camera=camera, cameras=(), quality=quality or QualityRange()),
+        # Compiled code: a score does not depend on the machine that it is worked out on.
+        replace(base, seed=seed, camera=camera, cameras=(), quality=quality or QualityRange(), device=""),
         size=network.card.size,
         labels=network.card.labels,
     )
@@ -294,7 +315,7 @@ def _from_manifest(manifest: Manifest, model: SpaceGroupModel, batch_size: int) 
     start = 0
     for images, _ in stored.batches(batch_size):
         where = slice(start, start + len(images))
-        yield _Truths(images, visible[where], literal[where], names[where])
+        yield _Truths(images.numpy(), visible[where], literal[where], names[where])
         start += len(images)
 
 

@@ -1,0 +1,83 @@
+"""The patterns of the study: the paper's 18 materials on the paper's instrument, simulated."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from kikuchinet.crystal.library import PAPER_MATERIALS
+from kikuchinet.datasets import GeometryRange, MastersConfig, generate, prepare
+from kikuchinet.datasets.manifest import Manifest
+from kikuchinet.datasets.measuring import measure_quality
+from kikuchinet.microscope import instrument
+from kikuchinet.study.settings import StudySettings
+
+INSTRUMENT = "oxford_symmetry"
+"""The paper's detector."""
+
+TEXTURE = 2.5
+"""Highest density of the inverse pole figures in multiples of random; the paper's are 2 to 3 (Figure A2)."""
+
+_MANIFEST = "patterns.csv"
+
+
+def simulate_patterns(
+    out: str | Path, settings: StudySettings, *, cache_dir: str | Path = "cache", progress: bool = True
+) -> Manifest:
+    """Simulate the paper's patterns: every material in several scans, of mixed quality, partial patterns among them.
+
+    Parameters
+    ----------
+    out
+        Folder: one HDF5 file a scan, which kikuchipy opens, and ``patterns.csv``. Scans that are there already, of the
+        same settings, are not made again.
+    settings
+        Size of the study.
+    cache_dir
+        Where master patterns are kept.
+    progress
+        Show progress bars.
+
+    Returns
+    -------
+    Manifest
+        All patterns, with the column ``map``.
+    """
+    import pandas as pd
+
+    out = Path(out)
+    materials = tuple(name for names in PAPER_MATERIALS.values() for name in names)
+    masters = prepare(
+        MastersConfig(
+            materials=materials, half_width=settings.half_width, preset=settings.preset, seed=settings.seed
+        ),
+        cache_dir,
+        progress=progress,
+    )
+    place = instrument(INSTRUMENT)
+    screen = GeometryRange.around(place, settings.size, center=0.02)
+    frames = []
+    for number in range(settings.maps):
+        name = f"scan_{number}"
+        file = out / f"{name}.h5"
+        count = settings.pool // settings.maps + (number < settings.pool % settings.maps)
+        if not (file.is_file() and file.with_suffix(".csv").is_file()):
+            made = generate(
+                masters,
+                file,
+                count=count,
+                shape=settings.size,
+                camera="mixed",
+                geometry=screen,
+                detector_tilt_deg=place.detector.tilt_deg,
+                texture=TEXTURE,
+                seed=settings.seed * 1000 + number,
+                progress=progress,
+            )
+            measured = measure_quality(made, detector_tilt_deg=place.detector.tilt_deg, progress=progress)
+            measured.write(file.with_suffix(".csv"))
+        frame = Manifest.read(file.with_suffix(".csv")).frame
+        frame["map"] = frame["material"] + f"_{number}"
+        frames.append(frame)
+    manifest = Manifest(pd.concat(frames, ignore_index=True), out)
+    manifest.write(out / _MANIFEST)
+    return manifest
