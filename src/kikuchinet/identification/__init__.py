@@ -6,45 +6,90 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from kikuchinet.identification.answer_store import AnswerStore, unfinished
     from kikuchinet.identification.candidates import Candidate, library_candidates
+    from kikuchinet.identification.contenders import gather_crystals
     from kikuchinet.identification.elements import parse_elements
     from kikuchinet.identification.files import whole_folder, write_results
+    from kikuchinet.identification.fitting import CandidateFit, PhaseFit
+    from kikuchinet.identification.grain_files import read_grain_map
+    from kikuchinet.identification.grains import Grains, find_grains
+    from kikuchinet.identification.grouping import with_grains
+    from kikuchinet.identification.levels import LadderAnswer, ladder_answer
     from kikuchinet.identification.limits import LookAlike, kinematic_twins, look_alikes
     from kikuchinet.identification.maps import crystal_map
+    from kikuchinet.identification.physics import Physics, fit_phases
     from kikuchinet.identification.pipeline import identify, open_sources
+    from kikuchinet.identification.refinement import Refinement, refine
     from kikuchinet.identification.result import CSV_COLUMNS, IdentificationResult, SourceAnswer
+    from kikuchinet.identification.search import search_orientations
+    from kikuchinet.identification.signals import identify_signal
 
 _HOME = {
+    "AnswerStore": "answer_store",
     "CSV_COLUMNS": "result",
     "Candidate": "candidates",
+    "CandidateFit": "fitting",
+    "Grains": "grains",
     "IdentificationResult": "result",
+    "LadderAnswer": "levels",
     "LookAlike": "limits",
+    "PhaseFit": "fitting",
+    "Physics": "physics",
+    "Refinement": "refinement",
     "SourceAnswer": "result",
     "crystal_map": "maps",
+    "find_grains": "grains",
+    "fit_phases": "physics",
+    "gather_crystals": "contenders",
     "identify": "pipeline",
+    "identify_signal": "signals",
     "kinematic_twins": "limits",
+    "ladder_answer": "levels",
     "library_candidates": "candidates",
     "look_alikes": "limits",
     "open_sources": "pipeline",
     "parse_elements": "elements",
+    "read_grain_map": "grain_files",
+    "refine": "refinement",
+    "search_orientations": "search",
+    "unfinished": "answer_store",
     "whole_folder": "files",
+    "with_grains": "grouping",
     "write_results": "files",
 }
 
 __all__ = [
     "CSV_COLUMNS",
+    "AnswerStore",
     "Candidate",
+    "CandidateFit",
+    "Grains",
     "IdentificationResult",
+    "LadderAnswer",
     "LookAlike",
+    "PhaseFit",
+    "Physics",
+    "Refinement",
     "SourceAnswer",
     "crystal_map",
+    "find_grains",
+    "fit_phases",
+    "gather_crystals",
     "identify",
+    "identify_signal",
     "kinematic_twins",
+    "ladder_answer",
     "library_candidates",
     "look_alikes",
     "open_sources",
     "parse_elements",
+    "read_grain_map",
+    "refine",
+    "search_orientations",
+    "unfinished",
     "whole_folder",
+    "with_grains",
     "write_results",
 ]
 

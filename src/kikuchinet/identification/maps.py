@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,60 +10,91 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kikuchinet.crystal import ladder
-from kikuchinet.identification.result import SourceAnswer
 
 if TYPE_CHECKING:
+    from matplotlib.patches import Patch
     from orix.crystal_map import CrystalMap
+    from orix.quaternion import Rotation
+
+    from kikuchinet.identification.extras import Orientations
+    from kikuchinet.identification.result import SourceAnswer
 
 _NUMBERED_CELLS = 150
 """Maps with fewer cells than this carry the number of the space group in every cell."""
 
 
-def crystal_map(answer: SourceAnswer) -> CrystalMap:
+def crystal_map(
+    answer: SourceAnswer, orientations: Orientations | None = None, *, rotations: Rotation | None = None
+) -> CrystalMap:
     """Return a scan's answers as an orix CrystalMap.
 
     Parameters
     ----------
     answer
-        The answers of a source with a two-dimensional map.
+        The answers of a source. Patterns that fill no two-dimensional map stand in a row.
+    orientations
+        Of crystals fitted to its patterns, if there are any.
+    rotations
+        (n,) rotations to be put into the map where no orientations are given.
 
     Returns
     -------
     orix.crystal_map.CrystalMap
         One phase per space group found, named by its symbol; points without an answer are "not indexed" (phase -1).
-        Properties ``probability``, ``second_space_group``, ``second_probability`` and ``quality``. **Orientations
-        are not known to the network: every rotation is the identity and means nothing.** Coordinates are in the
-        source's unit, or count scan steps where its step is unknown.
+        Properties ``probability``, ``second_space_group``, ``second_probability`` and ``quality``; with grains ``grain``,
+        ``grain_space_group`` (0: none) and ``grain_probability``; ``correlation`` and ``fitted``. **The network
+        knows no orientations: where ``fitted`` is 0, the rotation is the identity and means nothing.** Coordinates are in
+        the source's unit, or count scan steps where its step is unknown.
     """
     from orix.crystal_map import CrystalMap, Phase, PhaseList
     from orix.quaternion import Rotation
 
-    rows, columns = _shape(answer)
     groups = answer.identification.space_groups
     found = [int(group) for group in np.unique(groups) if group]
     phase_id = np.full(groups.shape, -1, dtype=np.int32)
     for number, group in enumerate(found):
         phase_id[groups == group] = number
-    row, column = np.divmod(np.arange(rows * columns), columns)
-    step, unit = _step(answer)
+    n = len(groups)
+    x, y, unit = (np.arange(n), None, "px") if answer.scan_shape is None else coordinates(answer)
     frame = answer.identification.to_frame(quality=answer.quality)
+    prop = {
+        "probability": frame["probability"].to_numpy(dtype=float),
+        "second_space_group": frame["second_space_group"].to_numpy(dtype=np.int32),
+        "second_probability": frame["second_probability"].to_numpy(dtype=float),
+        "quality": frame["quality"].to_numpy(dtype=float),
+    }
+    if answer.grains is not None and answer.grain_answers is not None:
+        labels = answer.grains.labels
+        belongs = labels >= 0
+        of_grain, sure = np.zeros(n, dtype=np.int32), np.zeros(n)
+        of_grain[belongs] = answer.grain_answers.space_groups[labels[belongs]]
+        sure[belongs] = answer.grain_answers.best[labels[belongs]]
+        prop |= {"grain": labels, "grain_space_group": of_grain, "grain_probability": sure}
+    if orientations is not None:
+        prop["fitted"] = orientations.indexed.astype(np.int32)
+        prop["correlation"] = np.nan_to_num(orientations.correlations)
+    if orientations is not None:
+        rotations = Rotation(orientations.quaternions)
     return CrystalMap(
-        rotations=Rotation.identity((rows * columns,)),
+        rotations=Rotation.identity((n,)) if rotations is None else rotations,
         phase_id=phase_id,
-        x=column * step[1],
-        y=row * step[0],
+        x=x,
+        y=y,
         phase_list=PhaseList(
             phases=[Phase(name=ladder(group).symbol, space_group=group) for group in found],
             ids=list(range(len(found))),
         ),
-        prop={
-            "probability": frame["probability"].to_numpy(dtype=float),
-            "second_space_group": frame["second_space_group"].to_numpy(dtype=np.int32),
-            "second_probability": frame["second_probability"].to_numpy(dtype=float),
-            "quality": frame["quality"].to_numpy(dtype=float),
-        },
+        prop=prop,
         scan_unit=unit,
     )
+
+
+def coordinates(answer: SourceAnswer) -> tuple[NDArray[np.float64], NDArray[np.float64], str]:
+    """Return x and y, (n,), of a scan's points from its first one, and their unit."""
+    rows, columns = map_shape(answer)
+    row, column = np.divmod(np.arange(rows * columns), columns)
+    step, unit = _step(answer)
+    return column * step[1], row * step[0], unit
 
 
 def _step(answer: SourceAnswer) -> tuple[tuple[float, float], str]:
@@ -73,14 +105,36 @@ def _step(answer: SourceAnswer) -> tuple[tuple[float, float], str]:
     return step, answer.source.step_unit
 
 
-def save_crystal_map(answer: SourceAnswer, path: Path) -> None:
+def save_crystal_map(answer: SourceAnswer, path: Path, orientations: Orientations | None = None) -> None:
     """Write a scan's answers as an orix HDF5 file, over an existing one."""
     from orix import io
 
-    io.save(str(path), crystal_map(answer), overwrite=True)
+    io.save(str(path), crystal_map(answer, orientations), overwrite=True)
 
 
-def save_map(answer: SourceAnswer, path: Path) -> None:
+def group_colours(groups: Iterable[int]) -> dict[int, str]:
+    """Return a colour for each space group, the same in all pictures of a run.
+
+    Parameters
+    ----------
+    groups
+        Numbers; 0, no answer, gets none.
+
+    Returns
+    -------
+    dict of int to str
+        ``#rrggbb``, by number. They differ in lightness (matplotlib's cividis), so a map reads in grey and for the colour
+        blind.
+    """
+    from matplotlib import colormaps
+    from matplotlib.colors import to_hex
+
+    found = sorted(set(groups) - {0})
+    shades = colormaps["cividis"](np.linspace(0.12, 0.95, max(len(found), 2)))
+    return {group: to_hex(shade) for group, shade in zip(found, shades, strict=False)}
+
+
+def save_map(answer: SourceAnswer, path: Path, colours: Mapping[int, str]) -> None:
     """Draw the space group and the probability of every point of a scan.
 
     Parameters
@@ -89,24 +143,19 @@ def save_map(answer: SourceAnswer, path: Path) -> None:
         The answers of a source with a two-dimensional map.
     path
         A PNG file to write.
+    colours
+        Of the space groups; see `group_colours`. Points without an answer are white.
 
     Notes
     -----
-    The groups' colours differ in lightness (matplotlib's cividis), so the map reads in grey and for the colour blind;
-    points without an answer are white, which no group is. Small maps carry the numbers in their cells.
+    Small maps carry the numbers in their cells.
     """
-    from matplotlib import colormaps
     from matplotlib.figure import Figure
-    from matplotlib.patches import Patch
 
-    rows, columns = _shape(answer)
+    rows, columns = map_shape(answer)
     groups = answer.identification.space_groups.reshape(rows, columns)
     best = answer.identification.probabilities.max(axis=1).reshape(rows, columns)
-    found = [int(group) for group in np.unique(groups) if group]
-    shades = colormaps["cividis"](np.linspace(0.12, 0.9, max(len(found), 2)))[:, :3]
-    picture = np.ones((rows, columns, 3))
-    for shade, group in zip(shades, found, strict=False):
-        picture[groups == group] = shade
+    picture = coloured(groups, colours)
 
     aspect = rows / columns
     panel = 4.6 if aspect <= 1 else max(4.6 / aspect, 1.6)
@@ -114,14 +163,13 @@ def save_map(answer: SourceAnswer, path: Path) -> None:
     phases, certainty = figure.subplots(1, 2)
     phases.imshow(picture, interpolation="nearest")
     phases.set_title("Space group", fontsize=11)
-    patches = [
-        Patch(facecolor=tuple(shade), edgecolor="0.3", label=_label(group, groups))
-        for shade, group in zip(shades, found, strict=False)
-    ]
-    if (groups == 0).any():
-        patches.append(Patch(facecolor="white", edgecolor="0.3", label=_label(0, groups)))
     phases.legend(
-        handles=patches, loc="upper center", bbox_to_anchor=(0.5, -0.02), ncols=2, fontsize=9, frameon=False
+        handles=legend(groups, colours),
+        loc="upper center",
+        bbox_to_anchor=(0.5, -0.02),
+        ncols=2,
+        fontsize=9,
+        frameon=False,
     )
     if rows * columns <= _NUMBERED_CELLS:
         _number_cells(phases, groups, picture)
@@ -133,6 +181,26 @@ def save_map(answer: SourceAnswer, path: Path) -> None:
         axes.set_yticks([])
     # Without a date and the library's version the same answers give the same bytes.
     figure.savefig(path, metadata={"Software": None})
+
+
+def coloured(groups: NDArray[np.int64], colours: Mapping[int, str]) -> NDArray[np.float64]:
+    """Return a picture (rows, columns, 3) of space groups (rows, columns)."""
+    from matplotlib.colors import to_rgb
+
+    picture = np.ones((*groups.shape, 3))
+    for group, colour in colours.items():
+        picture[groups == group] = to_rgb(colour)
+    return picture
+
+
+def legend(groups: NDArray[np.int64], colours: Mapping[int, str]) -> list[Patch]:
+    """Return an entry for each space group of a picture, with its share, and for points without an answer."""
+    from matplotlib.patches import Patch
+
+    shown = [(int(group), colours[int(group)]) for group in np.unique(groups) if group]
+    if (groups == 0).any():
+        shown.append((0, "white"))
+    return [Patch(facecolor=colour, edgecolor="0.3", label=_label(group, groups)) for group, colour in shown]
 
 
 def _label(group: int, groups: NDArray[np.int64]) -> str:
@@ -155,7 +223,8 @@ def _number_cells(axes: object, groups: NDArray[np.int64], picture: NDArray[np.f
         )
 
 
-def _shape(answer: SourceAnswer) -> tuple[int, int]:
+def map_shape(answer: SourceAnswer) -> tuple[int, int]:
+    """Return rows and columns of a scan."""
     shape = answer.scan_shape
     if shape is None:
         raise ValueError(f"{answer.source.name} has no two-dimensional map")

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from kikuchinet._version import __version__
 from kikuchinet.errors import InputError
+from kikuchinet.identification.answer_store import AnswerStore
+from kikuchinet.identification.blocks import Block, BlockAnswer, Images, digest, nothing_seen, plan
 from kikuchinet.identification.candidates import library_candidates
 from kikuchinet.identification.elements import parse_elements
+from kikuchinet.identification.gather import joined, nothing
 from kikuchinet.identification.result import IdentificationResult, SourceAnswer
-from kikuchinet.models import Identification, SpaceGroupModel, load_model
-from kikuchinet.patterns import PatternSource, quality, read_patterns
-
-BATCH_SIZE = 64
+from kikuchinet.identification.schedule import answer_here
+from kikuchinet.models import SpaceGroupModel, load_model, model_bytes
+from kikuchinet.patterns import PatternSource, open_patterns, read_patterns
+from kikuchinet.patterns.preprocessing import DEFAULT as PREPROCESSING
 
 
 def identify(
@@ -24,7 +30,11 @@ def identify(
     *,
     elements: str | Iterable[str] = (),
     device: str = "auto",
-    batch_size: int = BATCH_SIZE,
+    precision: str = "auto",
+    batch_size: int | None = None,
+    scheduler: str | None = None,
+    store: AnswerStore | None = None,
+    on_error: str = "raise",
     progress: Callable[[int, int], None] | None = None,
 ) -> IdentificationResult:
     """Identify the space group of every pattern, and of all of them together.
@@ -41,8 +51,17 @@ def identify(
         listed.
     device
         Where a model that is not loaded yet shall run.
+    precision
+        In what it shall compute: ``fp32``, ``bf16``, or ``auto``, bf16 where the hardware has it.
     batch_size
-        Patterns in memory at a time.
+        Patterns that are read and answered together; 256, or fewer where they are large, if not given.
+    scheduler
+        Address of a dask scheduler whose workers shall compute. Without it, threads of this process do.
+    store
+        Where answers are kept as they come, and looked up (`kikuchinet.identification.answer_store`).
+    on_error
+        ``raise`` an error where something cannot be read, or ``skip`` it: the result's `failures` names it, and a pattern
+        that cannot be read has no answer and the reason.
     progress
         Called with the patterns done and the patterns in all.
 
@@ -54,49 +73,125 @@ def identify(
     Raises
     ------
     kikuchinet.errors.InputError
-        An input, the model, an element or the device cannot be used.
+        An input, the model, an element or the device cannot be used; with ``skip``, if nothing can be read at all.
 
     Notes
     -----
-    Patterns are read, identified and forgotten a batch at a time. What stays is some hundred bytes a pattern.
+    Patterns are read, identified and forgotten a batch at a time. What stays is some hundred bytes a pattern. How many
+    cores or workers share a run of more than `batch_size` patterns changes no answer, to the last bit.
     """
     symbols = parse_elements(elements)
-    sources = open_sources(inputs)
+    if on_error not in {"raise", "skip"}:
+        raise InputError("on_error", f"{on_error!r} is neither raise nor skip")
+    failures: list[InputError] | None = [] if on_error == "skip" else None
+    sources = open_sources(inputs, failures)
     if not isinstance(model, SpaceGroupModel):
-        model = load_model(model, device=device)
-    total = sum(len(source) for source in sources)
-    done = 0
-    answers = []
-    for source in sources:
-        parts: list[Identification] = []
-        qualities: list[np.ndarray] = []
-        for images in source.batches(batch_size):
-            parts.append(model.identify(images, batch_size=batch_size))
-            qualities.append(np.asarray(quality(images), dtype=np.float64))
-            done += len(images)
-            if progress is not None:
-                progress(done, total)
-        answers.append(SourceAnswer(source, Identification.concatenate(parts), np.concatenate(qualities)))
+        model = load_model(model, device=device, precision=precision)
     settings: dict[str, Any] = {
         "inputs": [source.name for source in sources],
         "elements": list(symbols),
         "device": str(model.device),
         "precision": model.precision,
-        "batch_size": batch_size,
         "abstain_below": model.card.abstain_below,
         "pool_correlation": model.card.pool_correlation,
     }
-    result = IdentificationResult(tuple(answers), model.card, settings, symbols)
+    answers = _answers(sources, model, failures, batch_size, scheduler, device, store, progress)
+    result = IdentificationResult(
+        tuple(answers), model.card, settings, symbols, failures=tuple(failures or ())
+    )
     if symbols and result.pooled is not None:
-        candidates = library_candidates(symbols, result.pooled.space_group)
-        result = IdentificationResult(result.answers, model.card, settings, symbols, candidates)
+        result = replace(result, candidates=library_candidates(symbols, result.pooled.space_group))
     return result
+
+
+def _answers(
+    sources: Sequence[PatternSource],
+    model: SpaceGroupModel,
+    failures: list[InputError] | None,
+    batch_size: int | None,
+    scheduler: str | None,
+    device: str,
+    store: AnswerStore | None,
+    progress: Callable[[int, int], None] | None,
+) -> list[SourceAnswer]:
+    """Return the answers of all sources of which anything can be read; what cannot be is added to `failures`."""
+    unreadable: list[dict[int, InputError]] = [{} for _ in sources]
+    blocks = plan(sources, batch_size)
+    found: list[BlockAnswer | None] = [None] * len(blocks)
+    digests: dict[int, str] = {}
+    done, total = 0, sum(len(source) for source in sources)
+
+    def ended(block: Block, outcome: BlockAnswer) -> None:
+        nonlocal done
+        found[block.number] = outcome
+        done += len(block)
+        if progress is not None:
+            progress(done, total)
+
+    def work() -> Iterator[tuple[Block, Images]]:
+        key = _key(model, device if scheduler else "") if store is not None else ""
+        for block in blocks:
+            images, failed = sources[block.source].salvage(block.first, block.last)
+            if failed and failures is None:
+                raise next(iter(failed.values()))
+            unreadable[block.source] |= failed
+            if len(failed) == len(block):
+                ended(block, nothing_seen(len(block), len(model.classes)))
+                continue
+            if store is not None:
+                digests[block.number] = digest(images, key)
+                if (earlier := store.find(digests[block.number])) is not None:
+                    ended(block, earlier)
+                    continue
+            yield block, images
+
+    if scheduler is None:
+        answered = answer_here(model, work(), len(blocks))
+    else:
+        from kikuchinet.identification.cluster import answer_on_cluster
+
+        answered = answer_on_cluster(model, work(), scheduler, device)
+    with closing(answered):
+        for block, outcome in answered:
+            if store is not None:
+                store.keep(digests.pop(block.number), outcome)
+            ended(block, outcome)
+    parts: list[list[BlockAnswer]] = [[] for _ in sources]
+    for block, one in zip(blocks, found, strict=True):
+        assert one is not None
+        parts[block.source].append(one)
+    return joined(sources, model.card, parts, unreadable, failures if failures is not None else [])
+
+
+def _key(model: SpaceGroupModel, device: str) -> str:
+    """Say what answers depend on besides the patterns: the weights, how they are used, and how patterns are made ready."""
+    return json.dumps(
+        [
+            __version__,
+            hashlib.sha256(model_bytes(model)).hexdigest(),
+            model.card.architecture,
+            model.card.size,
+            model.card.classes,
+            model.precision,
+            model.device.type,
+            device,
+            repr(PREPROCESSING),
+        ]
+    )
 
 
 def open_sources(
     inputs: str | Path | PatternSource | Iterable[str | Path | PatternSource],
+    failures: list[InputError] | None = None,
 ) -> list[PatternSource]:
     """Open everything that was given, in order.
+
+    Parameters
+    ----------
+    inputs
+        Files, folders or sources.
+    failures
+        Where it is told what cannot be opened. If not given, that is raised.
 
     Returns
     -------
@@ -106,15 +201,19 @@ def open_sources(
     Raises
     ------
     kikuchinet.errors.InputError
-        Nothing was given, or something cannot be read.
+        Nothing was given, or something, with `failures` everything, cannot be read.
     """
     items = [inputs] if isinstance(inputs, str | Path | PatternSource) else list(inputs)
     sources: list[PatternSource] = []
     for item in items:
         if isinstance(item, PatternSource):
             sources.append(item)
-        else:
+        elif failures is None:
             sources.extend(read_patterns([item]))
+        else:
+            opened, failed = open_patterns([item])
+            sources.extend(opened)
+            failures.extend(failed)
     if not sources:
-        raise InputError("input", "no patterns were given")
+        raise nothing(failures)
     return sources

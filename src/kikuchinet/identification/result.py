@@ -11,13 +11,28 @@ import numpy as np
 
 from kikuchinet._version import __version__
 from kikuchinet.crystal import ladder
+from kikuchinet.errors import InputError
 from kikuchinet.identification.candidates import Candidate
+from kikuchinet.identification.extras import (
+    Orientations,
+    extra_columns,
+    fit_summary,
+    fitted_orientations,
+    ladder_summary,
+    scan_summary,
+)
+from kikuchinet.identification.grains import GrainAnswers, Grains, pool_grains
+from kikuchinet.identification.levels import LadderAnswer, ladder_answer
 from kikuchinet.identification.limits import LookAlike, look_alikes
+from kikuchinet.identification.maps import group_colours
+from kikuchinet.identification.phases import FoundPhase, find_phases
 from kikuchinet.models import Identification, ModelCard, Pooled
 
 if TYPE_CHECKING:
     import pandas as pd
+    from numpy.typing import NDArray
 
+    from kikuchinet.identification.fitting import PhaseFit
     from kikuchinet.patterns import PatternSource
 
 CLEAR = 0.95
@@ -29,7 +44,14 @@ CSV_COLUMNS = (
     "source", "index", "row", "column", "space_group", "symbol", "probability", "point_group", "bravais_lattice",
     "crystal_system", "abstained", "reason", "second_space_group", "second_probability", "quality",
 )  # fmt: skip
-"""Columns of patterns.csv, in their order."""
+"""Columns of patterns.csv that every run has, in their order."""
+
+EULER_COLUMNS = ("phi1_deg", "Phi_deg", "phi2_deg")
+EXTRA_COLUMNS = (
+    "grain", "grain_space_group", "grain_probability", "grain_sure_level", "grain_sure_value", "candidate", "correlation",
+    *EULER_COLUMNS,
+)  # fmt: skip
+"""Columns of patterns.csv after those: of scans, and of patterns that a crystal was fitted to; else empty."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,11 +66,45 @@ class SourceAnswer:
         The model's answers, in the source's order.
     quality
         Image quality per pattern, as `kikuchinet.patterns.quality` gives it.
+    grains
+        Which patterns belong together; None where they are no scan and no map was given.
     """
 
     source: PatternSource
     identification: Identification
     quality: np.ndarray
+    grains: Grains | None = None
+
+    @cached_property
+    def grain_answers(self) -> GrainAnswers | None:
+        """What each grain's patterns say together; None without grains."""
+        return None if self.grains is None else pool_grains(self.identification, self.grains)
+
+    @property
+    def by_point(self) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Space group (0: no answer) and probability at each pattern, of its grain where there are grains."""
+        if self.grains is None or self.grain_answers is None:
+            return self.identification.space_groups, self.identification.probabilities.max(axis=1)
+        labels = self.grains.labels
+        belongs = labels >= 0
+        groups, values = np.zeros(len(labels), dtype=np.int64), np.zeros(len(labels))
+        groups[belongs] = self.grain_answers.space_groups[labels[belongs]]
+        values[belongs] = self.grain_answers.best[labels[belongs]]
+        return groups, values
+
+    @cached_property
+    def phases(self) -> tuple[FoundPhase, ...]:
+        """Grains of the same answer, the largest phase first; empty without grains."""
+        if self.grains is None or self.grain_answers is None:
+            return ()
+        return find_phases(self.grain_answers, self.grains)
+
+    @cached_property
+    def grain_table(self) -> pd.DataFrame:
+        """One row a grain: the table of grains.csv; see `kikuchinet.identification.grain_table`."""
+        from kikuchinet.identification.grain_table import grain_table
+
+        return grain_table(self)
 
     @property
     def scan_shape(self) -> tuple[int, int] | None:
@@ -75,6 +131,10 @@ class IdentificationResult:
         Elements the user knows to be there; empty if nothing was said.
     candidates
         Library crystals that agree with the pooled answer and the elements.
+    failures
+        What could not be read, and why; there is no answer for it.
+    fits
+        Candidates fitted to the phases; empty where none were asked for.
     """
 
     answers: tuple[SourceAnswer, ...]
@@ -82,6 +142,8 @@ class IdentificationResult:
     settings: Mapping[str, Any] = field(default_factory=dict)
     elements: tuple[str, ...] = ()
     candidates: tuple[Candidate, ...] = ()
+    failures: tuple[InputError, ...] = ()
+    fits: tuple[PhaseFit, ...] = ()
 
     @cached_property
     def identification(self) -> Identification:
@@ -129,6 +191,13 @@ class IdentificationResult:
             return "clear"
         return "likely" if self.pooled.probability >= LIKELY else "undecided"
 
+    @cached_property
+    def colours(self) -> dict[int, str]:
+        """Colour of each space group that a pattern or a grain was answered with; see `group_colours`."""
+        answers = [answer.identification.space_groups for answer in self.answers]
+        answers += [answer.by_point[0] for answer in self.answers]
+        return group_colours(np.unique(np.concatenate(answers)).tolist())
+
     @property
     def counts(self) -> dict[int, int]:
         """Patterns per answered space group, most first; 0 for abstained, last."""
@@ -143,13 +212,29 @@ class IdentificationResult:
         """The groups that the pooled answer leaves open."""
         return () if self.pooled is None else look_alikes(self.pooled.space_group, self.card.classes)
 
+    @property
+    def ladder(self) -> LadderAnswer | None:
+        """The pooled answer at each step of the symmetry ladder; None where no pattern shows anything."""
+        return None if self.pooled is None else ladder_answer(self.pooled.probabilities, self.card.classes)
+
+    def orientations(self, number: int) -> Orientations:
+        """Return the fitted orientations of a source's patterns.
+
+        Parameters
+        ----------
+        number
+            Which of `answers`.
+        """
+        mine = [fit for fit in self.fits if fit.source == number]
+        return fitted_orientations(mine, len(self.answers[number].identification))
+
     @cached_property
     def patterns(self) -> pd.DataFrame:
-        """The table of patterns.csv: one row a pattern, in input order, columns `CSV_COLUMNS`."""
+        """The table of patterns.csv: one row a pattern, in input order, columns `CSV_COLUMNS` and `EXTRA_COLUMNS`."""
         import pandas as pd
 
         frames = []
-        for answer in self.answers:
+        for number, answer in enumerate(self.answers):
             source = answer.source
             frame = answer.identification.to_frame(
                 source=source.names,
@@ -158,8 +243,8 @@ class IdentificationResult:
                 column=source.columns,
                 quality=answer.quality,
             )
-            frames.append(frame)
-        return pd.concat(frames, ignore_index=True)[list(CSV_COLUMNS)]
+            frames.append(frame.assign(**extra_columns(answer, self.orientations(number))))
+        return pd.concat(frames, ignore_index=True)[[*CSV_COLUMNS, *EXTRA_COLUMNS]]
 
     def summary(self) -> dict[str, Any]:
         """Return what summary.json holds.
@@ -191,18 +276,22 @@ class IdentificationResult:
                 for number, value in self.ranking()
             ]
         counts = self.counts
+        steps_down = self.ladder
         return {
             "winner": winner,
+            "ladder": None if steps_down is None else ladder_summary(steps_down),
             "counts": {str(number): count for number, count in counts.items() if number},
             "abstained": counts.get(0, 0),
             "patterns": len(self.identification),
             "pooled": ranking,
             "left_open": [asdict(item) for item in self.look_alikes],
+            "scans": [scan_summary(answer) for answer in self.answers if answer.grains is not None],
+            "fits": [fit_summary(fit, self.answers[fit.source].source.name) for fit in self.fits],
             "elements": list(self.elements),
             "candidates": [asdict(item) for item in self.candidates],
             "candidates_note": (
-                "crystals of the library with these elements only and the visible space group of the winner; "
-                "none of them was fitted to the patterns"
+                "crystals of the library with these elements only and the visible space group of the winner; what was "
+                "fitted to the patterns stands under fits"
                 if self.elements
                 else ""
             ),
@@ -214,6 +303,7 @@ class IdentificationResult:
                 }
                 for answer in self.answers
             ],
+            "failed": [{"name": error.subject, "cause": error.cause} for error in self.failures],
             "model": {
                 "name": self.card.name,
                 "version": self.card.version,

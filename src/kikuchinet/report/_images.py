@@ -51,3 +51,27 @@ def stretched(image: NDArray[Any], longest_px: int = 256) -> str:
     buffer = io.BytesIO()
     picture.save(buffer, format="PNG", optimize=True)
     return data_uri(buffer.getvalue())
+
+
+def heat(values: NDArray[Any]) -> str:
+    """Return a heat map, (rows, columns) from 0 to 1, as a PNG to be laid over the pattern.
+
+    Returns
+    -------
+    str
+        A data URI. Cold is transparent, hot is yellow: lightness rises with the heat, so the map reads without colours too.
+    """
+    from matplotlib import colormaps
+
+    table = np.linspace(0.0, 1.0, 256)
+    colours = (colormaps["plasma"](0.25 + 0.75 * table)[:, :3] * 255).round().astype(np.uint8)
+    picture = Image.fromarray((np.clip(values, 0.0, 1.0) * 255).round().astype(np.uint8), mode="P")
+    picture.putpalette(colours.tobytes())
+    buffer = io.BytesIO()
+    picture.save(
+        buffer,
+        format="PNG",
+        optimize=True,
+        transparency=(table**0.7 * 190).round().astype(np.uint8).tobytes(),
+    )
+    return data_uri(buffer.getvalue())

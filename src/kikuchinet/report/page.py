@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jinja2
 import numpy as np
@@ -14,19 +16,26 @@ from markupsafe import Markup
 from kikuchinet._files import atomic_path
 from kikuchinet._version import __version__
 from kikuchinet.crystal import ladder
+from kikuchinet.errors import InputError
 from kikuchinet.identification import IdentificationResult, SourceAnswer
 from kikuchinet.identification.files import REPORT_FILE, scan_files
-from kikuchinet.patterns import preprocess
 from kikuchinet.report import _words as words
-from kikuchinet.report._images import file_uri, stretched
+from kikuchinet.report._grids import page_data
+from kikuchinet.report._images import file_uri
+from kikuchinet.report._pictures import fitted_patterns, picture_rows
 from kikuchinet.report._samples import chosen
 from kikuchinet.report._symbols import hermann_mauguin, point_group, subscripts
+from kikuchinet.report._text import shown as name_of
+
+if TYPE_CHECKING:
+    from kikuchinet.identification.fitting import PhaseFit
+    from kikuchinet.models import SpaceGroupModel
 
 _BARS = 6
 """Groups that get a bar of their own; the others share one."""
 
 
-def write_report(result: IdentificationResult, folder: Path) -> Path:
+def write_report(result: IdentificationResult, folder: Path, model: SpaceGroupModel | None = None) -> Path:
     """Write report.html into a folder of results.
 
     Parameters
@@ -35,20 +44,33 @@ def write_report(result: IdentificationResult, folder: Path) -> Path:
         What was found.
     folder
         Where `kikuchinet.identification.write_results` put the maps of scans.
+    model
+        The model that gave the answers; without it the page has no heat maps.
 
     Returns
     -------
     pathlib.Path
-        The page. Self-contained: no script, nothing loaded from anywhere. All that comes from the input, names
-        above all, is escaped.
+        The page. Self-contained: its one script is its own, its content security policy lets nothing else run and nothing be
+        loaded. All that comes from the input, names above all, is escaped.
+
+    Notes
+    -----
+    The page's size is bounded whatever the size of the scan: answers of at most `POINTS` points (larger maps are thinned),
+    pictures of at most `MOST` patterns, chosen as `kikuchinet.report._samples.chosen` says.
     """
     templates = resources.files("kikuchinet.report") / "templates"
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     template = environment.from_string((templates / "report.html.jinja").read_text(encoding="utf-8"))
-    css = (templates / "report.css").read_text(encoding="utf-8")
-    page = template.render(css=Markup(css), **view(result, folder))  # noqa: S704  our own file
+    css, script = ((templates / name).read_text(encoding="utf-8") for name in ("report.css", "report.js"))
+    allowed = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    page = template.render(
+        css=Markup(css),  # noqa: S704  our own files
+        script=Markup(script),  # noqa: S704
+        script_hash=f"sha256-{allowed}",
+        **view(result, folder, model),
+    )
     path = folder / REPORT_FILE
     with atomic_path(path) as temporary:
         # A file name may hold bytes that are no text; they must not stop the page.
@@ -56,7 +78,7 @@ def write_report(result: IdentificationResult, folder: Path) -> Path:
     return path
 
 
-def view(result: IdentificationResult, folder: Path) -> dict[str, Any]:
+def view(result: IdentificationResult, folder: Path, model: SpaceGroupModel | None = None) -> dict[str, Any]:
     """Return everything that the template shows, by name."""
     ranking = result.ranking()
     winner = None
@@ -71,7 +93,14 @@ def view(result: IdentificationResult, folder: Path) -> dict[str, Any]:
         }
     rest = ranking[_BARS:]
     what = _what(result)
-    shown = chosen(result.identification)
+    starts = np.cumsum([0, *(len(answer.identification) for answer in result.answers)]).tolist()
+    scans = [
+        (start, answer.scan_shape)
+        for start, answer in zip(starts, result.answers, strict=False)
+        if answer.scan_shape is not None
+    ]
+    shown = chosen(result.identification, scans, fitted_patterns(result))
+    pictures = picture_rows(result, shown, model)
     said = words.verdict(result)
     title = f"{winner['symbol']} ({winner['number']})" if winner and said.answers else "no answer"
     n = len(result.identification)
@@ -99,13 +128,23 @@ def view(result: IdentificationResult, folder: Path) -> dict[str, Any]:
         "samples_text": (
             "All patterns that were read, in input order."
             if len(shown) == n
-            else f"{len(shown)} of {n:,} patterns: up to the same number from every answer, spread evenly from the "
-            "most to the least certain. The others stand in patterns.csv."
+            else f"The page holds pictures of {len(shown)} of {n:,} patterns, chosen by rule: those to which a crystal was "
+            "fitted; of every answer the most certain, the least certain and the one nearest to another answer; an even "
+            "lattice over each scan; of every answer some from the most to the least certain."
         ),
-        "samples": _samples(result, shown),
+        "samples": pictures,
+        "heats": model is not None,
+        "fits": [_fit(fit, result) for fit in result.fits],
+        "ladder": result.ladder,
+        "phases": [_phases(answer) for answer in result.answers if answer.phases],
+        "tables": [_table(answer) for answer in result.answers if answer.scan_shape is not None],
+        "failures": [(name_of(error.subject), name_of(error.cause)) for error in result.failures],
+        "data": page_data(result, {row["position"]: row["unread"] for row in pictures}),
         "input_size": "{} × {} pixels".format(*result.card.size),
         "model_facts": _model_facts(result),
-        "settings": [(key.replace("_", " "), _plain(value)) for key, value in result.settings.items()],
+        "settings": [
+            (key.replace("_", " "), name_of(_plain(value))) for key, value in result.settings.items()
+        ],
         "card": _flat(result.card.details),
         "symbol": hermann_mauguin,
         "subscripts": subscripts,
@@ -117,17 +156,20 @@ def _what(result: IdentificationResult) -> str:
     names = [answer.source.name for answer in result.answers]
     n = words.patterns(len(result.identification))
     if len(names) == 1:
-        return f"{n} from {names[0]}"
+        return f"{n} from {name_of(names[0])}"
     return f"{n} from {len(names)} inputs"
 
 
 def _input(answer: SourceAnswer) -> dict[str, Any]:
     shape = answer.scan_shape
-    first = np.asarray(answer.source[0])
+    try:
+        pixels = "{} × {}".format(*np.asarray(answer.source[0]).shape)
+    except InputError:
+        pixels = "cannot be read"
     return {
-        "name": answer.source.name,
+        "name": name_of(answer.source.name),
         "patterns": len(answer.identification),
-        "pixels": "{} × {}".format(*first.shape),
+        "pixels": pixels,
         "arrangement": f"scan of {shape[0]} × {shape[1]}" if shape else "single patterns",
     }
 
@@ -145,7 +187,7 @@ def _maps(result: IdentificationResult, folder: Path) -> list[dict[str, Any]]:
         rows, columns = answer.scan_shape or (0, 0)
         maps.append(
             {
-                "name": answer.source.name,
+                "name": name_of(answer.source.name),
                 "image": file_uri(folder / picture),
                 "alt": f"Map of {rows} by {columns} points, space groups on the left: {', '.join(parts)}; on the right "
                 "the probability of the likeliest group.",
@@ -157,36 +199,58 @@ def _maps(result: IdentificationResult, folder: Path) -> list[dict[str, Any]]:
     return maps
 
 
-def _samples(result: IdentificationResult, shown: np.ndarray) -> list[dict[str, Any]]:
-    identification = result.identification
-    starts = np.cumsum([0, *(len(answer.identification) for answer in result.answers)])
-    rows = []
-    for position in shown.tolist():
-        which = int(np.searchsorted(starts, position, side="right")) - 1
-        answer = result.answers[which]
-        local = position - int(starts[which])
-        image = np.asarray(answer.source[local])
-        probabilities = identification.probabilities[position]
-        leading = np.argsort(-probabilities, kind="stable")[:3]
-        entry = result.patterns.iloc[position]
-        place = f"pattern {int(entry['index']) + 1}"
-        if answer.scan_shape is not None:
-            place += f", row {int(entry['row'])}, column {int(entry['column'])}"
-        rows.append(
+_CELLS = 24
+"""Rows and columns of the table that stands for a map."""
+
+
+def _table(answer: SourceAnswer) -> dict[str, Any]:
+    """Return a map as a table of at most 24 x 24 cells, each with the answer most frequent in its part of the map."""
+    rows, columns = answer.scan_shape or (0, 0)
+    groups = answer.identification.space_groups.reshape(rows, columns)
+    height, width = -(-rows // _CELLS), -(-columns // _CELLS)
+    cells = []
+    for top in range(0, rows, height):
+        line = []
+        for left in range(0, columns, width):
+            numbers, counts = np.unique(groups[top : top + height, left : left + width], return_counts=True)
+            line.append(int(numbers[counts.argmax()]))
+        cells.append((_part(top, height, rows), line))
+    return {
+        "name": name_of(answer.source.name),
+        "columns": [_part(left, width, columns) for left in range(0, columns, width)],
+        "rows": cells,
+        "whole": height == width == 1,
+    }
+
+
+def _part(first: int, size: int, whole: int) -> str:
+    last = min(first + size, whole) - 1
+    return str(first) if last == first else f"{first}–{last}"
+
+
+def _phases(answer: SourceAnswer) -> dict[str, Any]:
+    return {"name": name_of(answer.source.name), "phases": answer.phases}
+
+
+def _fit(fit: PhaseFit, result: IdentificationResult) -> dict[str, Any]:
+    return {
+        "source": name_of(result.answers[fit.source].source.name),
+        "space_group": fit.space_group,
+        "statement": name_of(fit.statement),
+        "patterns": len(fit.patterns),
+        "candidates": [
             {
-                # The folder stands above, where the inputs are listed.
-                "name": Path(entry["source"]).name,
-                "place": place,
-                "recorded": stretched(image),
-                "seen": stretched(preprocess(image[None], size=result.card.size)[0]),
-                "leading": [(identification.classes[i], float(probabilities[i])) for i in leading],
-                "abstained": bool(identification.abstained[position]),
-                "number": int(identification.space_groups[position]),
-                "reason": identification.reasons[position],
-                "quality": f"{answer.quality[local]:.2f}",
+                "name": name_of(one.crystal.name),
+                "formula": one.crystal.formula,
+                "space_group": one.crystal.space_group,
+                "evidence": one.evidence,
+                "score": f"{one.score:.3f}",
+                "behind": f"{fit.margin(one)[0]:.3f}" if place else "",
+                "fits": one.fits,
             }
-        )
-    return rows
+            for place, one in enumerate(fit.candidates)
+        ],
+    }
 
 
 def _model_facts(result: IdentificationResult) -> list[tuple[str, str]]:

@@ -1,0 +1,108 @@
+"""Which crystals are held against the patterns: those of the library and of folders of CIF files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from kikuchinet.crystal import Crystal, crystals
+from kikuchinet.diffraction import visible_group
+from kikuchinet.errors import InputError
+from kikuchinet.identification.fitting import Contender
+
+LIBRARY = "library"
+MOST = 24
+"""Candidates that are fitted to a phase; of more, those that the network finds likeliest."""
+_UNKNOWN_EVIDENCE = 0.05
+"""Where candidates whose group the model was not taught stand among the others if there are too many."""
+
+
+def gather_crystals(
+    elements: Iterable[str] = (), cifs: Iterable[str | Path] = ()
+) -> tuple[list[tuple[Crystal, str]], list[InputError]]:
+    """Return the crystals that may be there.
+
+    Parameters
+    ----------
+    elements
+        Symbols of what is known to be there. Crystals of the library made of these only are taken, and of the CIF files
+        those made of these only. Without elements no crystal of the library and every CIF file.
+    cifs
+        CIF files, and folders of them.
+
+    Returns
+    -------
+    crystals : list of (Crystal, str)
+        With ``"library"`` or the path of the CIF file.
+    unreadable : list of InputError
+        One for each CIF file that cannot be used. They stop nothing.
+
+    Raises
+    ------
+    kikuchinet.errors.InputError
+        A path does not exist, or a folder holds no CIF file.
+    """
+    allowed = set(elements)
+    found = [
+        (crystal, LIBRARY)
+        for crystal in crystals.values()
+        if allowed and {site.element for site in crystal.sites} <= allowed
+    ]
+    unreadable: list[InputError] = []
+    for path in (file for item in cifs for file in _cif_files(Path(item))):
+        try:
+            crystal = Crystal.from_cif(path)
+        except InputError as error:
+            unreadable.append(error)
+            continue
+        if not allowed or {site.element for site in crystal.sites} <= allowed:
+            found.append((crystal, str(path)))
+    return found, unreadable
+
+
+def _cif_files(path: Path) -> list[Path]:
+    if path.is_file():
+        return [path]
+    if not path.is_dir():
+        raise InputError(path, "does not exist")
+    files = sorted(file for file in path.iterdir() if file.suffix.lower() == ".cif" and file.is_file())
+    if not files:
+        raise InputError(path, "a folder without any CIF file (.cif)")
+    return files
+
+
+def rank_by_network(
+    found: Sequence[tuple[Crystal, str]], probabilities: ArrayLike, classes: Sequence[int]
+) -> tuple[Contender, ...]:
+    """Order crystals by what the network says of their visible space groups.
+
+    Parameters
+    ----------
+    found
+        As `gather_crystals` returns them.
+    probabilities
+        (classes,) of the phase.
+    classes
+        Space groups of the model.
+
+    Returns
+    -------
+    tuple of Contender
+        Likeliest first, `MOST` at most. A crystal of a group that the model was not taught has no evidence and is kept: the
+        network cannot speak against it.
+    """
+    known = dict(zip(classes, np.asarray(probabilities, dtype=float).tolist(), strict=True))
+    contenders = [
+        Contender(
+            crystal, origin, None if (value := known.get(visible_group(crystal))) is None else float(value)
+        )
+        for crystal, origin in found
+    ]
+
+    def weight(one: Contender) -> float:
+        return _UNKNOWN_EVIDENCE if one.evidence is None else one.evidence
+
+    return tuple(sorted(contenders, key=lambda one: -weight(one))[:MOST])

@@ -1,0 +1,195 @@
+"""Grains of a scan, found from the patterns alone, and what is said about each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from kikuchinet.identification.similarity import OFFSETS, Similarity, neighbour_similarity, pair_slices
+from kikuchinet.models import Identification
+from kikuchinet.patterns import PatternSource
+
+SMALL = 4
+"""Groups of fewer points join the most similar neighbour: lone boundary points, mostly."""
+
+SIMILAR = "similar neighbours"
+"""How grains were found where no map was given."""
+
+
+@dataclass(frozen=True, eq=False)
+class Grains:
+    """Which patterns belong together.
+
+    Parameters
+    ----------
+    labels
+        (n,) number of each pattern's grain, 0 to `count` - 1; -1 for patterns of no grain.
+    origin
+        `SIMILAR`, or the file with the grain map.
+    details
+        Numbers that the grouping went by, for summary.json.
+    """
+
+    labels: NDArray[np.int64]
+    origin: str = SIMILAR
+    details: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def count(self) -> int:
+        """Number of grains."""
+        return int(self.labels.max(initial=-1)) + 1
+
+    @property
+    def sizes(self) -> NDArray[np.int64]:
+        """(count,) patterns in each grain."""
+        return np.bincount(self.labels[self.labels >= 0], minlength=self.count)
+
+
+def find_grains(source: PatternSource, progress: Callable[[int, int], None] | None = None) -> Grains:
+    """Group the neighbouring patterns of a scan that look alike.
+
+    Parameters
+    ----------
+    source
+        A scan of one or two dimensions.
+    progress
+        Called with the patterns done and the patterns in all.
+
+    Returns
+    -------
+    Grains
+        Connected pieces of similar patterns. Neither orientation nor phase is used: two grains of nearly the same
+        orientation (see docs/identify.md for how near) are one, and so is one grain of slowly changing orientation.
+
+    Raises
+    ------
+    kikuchinet.errors.InputError
+        The source is no scan.
+    """
+    return group_similar(neighbour_similarity(source, progress=progress))
+
+
+def group_similar(similarity: Similarity) -> Grains:
+    """Group the points of a scan that are linked by similar patterns.
+
+    Parameters
+    ----------
+    similarity
+        Correlations of neighbours.
+
+    Returns
+    -------
+    Grains
+        Numbered in the order of their first points.
+    """
+    rows, columns = similarity.shape
+    number = np.arange(rows * columns).reshape(rows, columns)
+    pairs, values = [], []
+    linked = similarity.linked()
+    links = []
+    for k, (down, right) in enumerate(OFFSETS):
+        here, there = pair_slices(similarity.shape, down, right)
+        pairs.append(np.stack([number[here].ravel(), number[there].ravel()]))
+        values.append(similarity.neighbours[k][here].ravel())
+        links.append(linked[k][here].ravel())
+    ends, strength, link = np.concatenate(pairs, axis=1), np.concatenate(values), np.concatenate(links)
+    labels = _components(ends[:, link], rows * columns)
+    labels = _absorb(labels, ends, strength, similarity.least)
+    level = similarity.level()
+    return Grains(
+        labels,
+        details={
+            "unrelated_correlation": round(similarity.unrelated[0], 4),
+            "unrelated_deviation": round(similarity.unrelated[1], 4),
+            "least_correlation": round(similarity.least, 4),
+            "level_within_grains": round(float(np.median(level)), 4),
+            "shared_part_removed": float(similarity.plain is not None),
+        },
+    )
+
+
+def _components(ends: NDArray[np.int64], n: int) -> NDArray[np.int64]:
+    """Return the number of each point's connected piece, (n,)."""
+    graph = coo_array((np.ones(ends.shape[1], dtype=np.int8), (ends[0], ends[1])), shape=(n, n))
+    return np.asarray(connected_components(graph, directed=False)[1], dtype=np.int64)
+
+
+def _absorb(
+    labels: NDArray[np.int64], ends: NDArray[np.int64], strength: NDArray[np.float32], least: float
+) -> NDArray[np.int64]:
+    """Give small groups to the large neighbour of which they have most; renumber by first points."""
+    sizes = np.bincount(labels)
+    owner = np.arange(len(sizes))
+    a, b = labels[ends[0]], labels[ends[1]]
+    # Either end may be the small one.
+    small, large = np.concatenate([a, b]), np.concatenate([b, a])
+    value = np.concatenate([strength, strength])
+    useful = (sizes[small] < SMALL) & (sizes[large] >= SMALL) & (value >= least)
+    small, large, value = small[useful], large[useful], value[useful]
+    order = np.argsort(value, kind="stable")
+    # The last one written is the most similar one.
+    owner[small[order]] = large[order]
+    joined = owner[labels]
+    _, first, numbers = np.unique(joined, return_index=True, return_inverse=True)
+    rank = np.empty(len(first), dtype=np.int64)
+    rank[np.argsort(first)] = np.arange(len(first))
+    return np.asarray(rank[numbers.ravel()])
+
+
+@dataclass(frozen=True, eq=False)
+class GrainAnswers:
+    """What all patterns of a grain say together, grain by grain.
+
+    Parameters
+    ----------
+    classes
+        Space groups of the model.
+    probabilities
+        (grains, classes); equal ones where no pattern shows anything.
+    patterns
+        (grains,) patterns that count.
+    """
+
+    classes: tuple[int, ...]
+    probabilities: NDArray[np.float64]
+    patterns: NDArray[np.int64]
+
+    @property
+    def space_groups(self) -> NDArray[np.int64]:
+        """(grains,) likeliest space group; 0 where no pattern shows anything."""
+        best = np.asarray(self.classes, dtype=np.int64)[self.probabilities.argmax(axis=1)]
+        return np.where(self.patterns > 0, best, 0)
+
+    @property
+    def best(self) -> NDArray[np.float64]:
+        """(grains,) probability of the likeliest space group."""
+        return np.asarray(self.probabilities.max(axis=1))
+
+
+def pool_grains(identification: Identification, grains: Grains) -> GrainAnswers:
+    """Pool the evidence of each grain's patterns, as `Identification.pooled` does.
+
+    Parameters
+    ----------
+    identification
+        Answers for n patterns.
+    grains
+        Their grains.
+    """
+    floor = 1e-12
+    probabilities = identification.probabilities
+    counts = (grains.labels >= 0) & (np.ptp(probabilities, axis=1) > 0.0)
+    labels = grains.labels[counts]
+    n = np.bincount(labels, minlength=grains.count)
+    logs = np.log(np.maximum(probabilities[counts], floor))
+    sums = np.stack(
+        [np.bincount(labels, weights=column, minlength=grains.count) for column in logs.T], axis=1
+    )
+    evidence = sums / (1.0 + (np.maximum(n, 1)[:, None] - 1) * identification.pool_correlation)
+    weights = np.exp(evidence - evidence.max(axis=1, keepdims=True, initial=-np.inf))
+    return GrainAnswers(identification.classes, weights / weights.sum(axis=1, keepdims=True), n)
