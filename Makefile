@@ -11,7 +11,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lint format types layers unit lock benchmark clean distclean
+.PHONY: help setup demo docs test check lint format types layers unit fuzz lock benchmark clean distclean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -50,13 +50,19 @@ layers: $(STAMP) ## import-linter: data flows one way
 unit: $(STAMP) ## pytest; `make unit PYTEST_ARGS="tests/crystal -x"` for a part
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
+fuzz: $(STAMP) ## Thousands of damaged files of every format: a line each, no crash, no hang, no gigabytes
+	KIKUCHINET_FUZZ=5000 $(BIN)/python -m pytest -s tests/patterns/test_fuzz.py $(PYTEST_ARGS)
+
+docs: $(STAMP) ## The pages of docs/, the notebooks, run anew, and the API as a site in site/; a warning is an error
+	$(BIN)/sphinx-build --quiet -W --keep-going -b html docs site
+
 benchmark: $(STAMP) ## The benchmarks, printed as ratios to what they are measured against
 	$(BIN)/kikuchinet benchmark
 
 lock: ## Solve pyproject.toml anew and pin the result in requirements.lock
 	rm -rf build/lock
 	$(PYTHON) -m venv build/lock
-	build/lock/bin/python -m pip --disable-pip-version-check install --quiet '.[dev]'
+	build/lock/bin/python -m pip --disable-pip-version-check install --quiet '.[dev,docs]'
 	{ echo '# Every package kikuchinet and its tests run with, pinned by `make lock`.'; \
 	build/lock/bin/python -m pip freeze --all | grep -viE '^(pip|kikuchinet)[ =]' \
 	| sed -E '/^(nvidia-|cuda-|triton)/ s/$$/ ; sys_platform == "linux"/'; } > requirements.lock.new
@@ -64,7 +70,7 @@ lock: ## Solve pyproject.toml anew and pin the result in requirements.lock
 	rm -rf build/lock
 
 clean: ## Remove results and caches, keep .venv
-	rm -rf demo build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf demo site docs/generated build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean ## Remove .venv too

@@ -1,7 +1,9 @@
-"""Master patterns and projection by torch on a GPU, beside the compiled code on this machine's processors.
+"""Master patterns, projection and training streams by torch on a GPU, beside the compiled code on this machine's processors.
 
 Run ``python benchmarks/gpu.py``. It says so where there is no GPU; ``--device cpu --crystals Ni --half-widths 12
---patterns 64`` runs it on the processor, which checks the agreement and times nothing of interest. A time is the best of
+--patterns 64 --sizes 48x56`` runs it on the processor, which checks the agreement and times nothing of interest. A second
+table says whether a stream of patterns, camera and preprocessing included, keeps the device busy: patterns a second of the
+stream alone, of training alone on patterns that are there already, and of training fed by the stream. A time is the best of
 three after a run that compiles or warms up; of compiled master patterns, which take long, that of a single run. A master
 pattern is one energy with the beams of the `accurate` preset, at 20 keV; the electrons' depths follow an exponential law
 of the crystal's mean escape depth.
@@ -13,6 +15,7 @@ import argparse
 import os
 import time
 from collections.abc import Callable
+from itertools import islice
 from types import SimpleNamespace
 from typing import Any
 
@@ -23,6 +26,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from kikuchinet._torch import torch_device
+from kikuchinet.cli._stream_benchmarks import nickel_masters, nickel_stream
 from kikuchinet.crystal import crystals
 from kikuchinet.diffraction import PRESETS
 from kikuchinet.diffraction.bloch import exact_intensities, reflection_strengths
@@ -33,6 +37,9 @@ from kikuchinet.diffraction.tiles import tiled_intensities
 from kikuchinet.diffraction.torch_solver import torch_intensities
 from kikuchinet.microscope import interleave, project_batch
 from kikuchinet.microscope.torch_projection import MasterStack, project_torch
+from kikuchinet.training import ModelConfig, OptimiserConfig, TrainingConfig
+from kikuchinet.training.module import SpaceGroupModule
+from kikuchinet.training.replicas import Replicas
 
 SOLUTIONS = (("Ni", False), ("Ni", True), ("Mo3Si", True))
 """Crystals, and whether the tiled solver is taken: the one that is cheaper on processors, and both where both serve."""
@@ -171,17 +178,87 @@ def projection(side: int, count: int, device: torch.device) -> tuple[str, ...]:
     )
 
 
+def training_step(size: tuple[int, int], batch: int, device: torch.device) -> Callable[[Any, Any], None]:
+    """Return a step of the paper's network at bf16 as `kikuchinet train` takes it, for a batch on the device."""
+    config = TrainingConfig(
+        precision="bf16",
+        workers=0,
+        model=ModelConfig(size=size),
+        optimiser=OptimiserConfig(name="adamw", batch_size=batch),
+    )
+    module = SpaceGroupModule(config).to(device)
+    module.train()
+    replicas, optimiser = Replicas(module.network, 1), module.configure_optimizers()
+
+    def step(images: torch.Tensor, labels: torch.Tensor) -> None:
+        shaped = images[:, None].contiguous(memory_format=torch.channels_last)
+        replicas.gradients(module._loss, shaped, labels)
+        optimiser.step()
+
+    return step
+
+
+def busy(masters: Any, size: tuple[int, int], count: int, device: torch.device) -> tuple[str, ...]:
+    """Return one row of the second table: rates of the stream, of training, and of both together."""
+    batch = min(256, count)
+    blocks = max(1, min(count // 16, 60))
+    source = nickel_stream(masters, str(device), size, blocks)
+    step = training_step(size, batch, device)
+    steps = max(1, count // batch)
+
+    def finished() -> None:
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+
+    def stream_alone() -> None:
+        for _ in islice(source.batches(batch), steps):
+            pass
+        finished()
+
+    images, labels = next(source.batches(batch))
+
+    def training_alone() -> None:
+        for _ in range(steps):
+            step(images, labels)
+        finished()
+
+    def together() -> None:
+        for fed in islice(source.batches(batch), steps):
+            step(*fed)
+        finished()
+
+    stream, training, both = (
+        steps * batch / best_time(part)[0] for part in (stream_alone, training_alone, together)
+    )
+    return (
+        f"{size[0]} x {size[1]}",
+        f"{stream:.0f} /s",
+        f"{training:.0f} /s",
+        f"{both:.0f} /s",
+        f"{both / training:.2f}",
+    )
+
+
+def _size(text: str) -> tuple[int, int]:
+    rows, columns = text.split("x")
+    return int(rows), int(columns)
+
+
 def main() -> None:
-    """Print the table."""
+    """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--device", default="cuda", help="PyTorch's name of a device")
     parser.add_argument("--crystals", nargs="+", default=list(MEAN_DEPTH_NM), choices=list(MEAN_DEPTH_NM))
     parser.add_argument("--half-widths", type=int, nargs="+", default=[125, 250])
     parser.add_argument("--patterns", type=int, default=8192)
+    parser.add_argument(
+        "--sizes", type=_size, nargs="+", default=[(128, 128), (246, 299)], help="such as 128x128"
+    )
     arguments = parser.parse_args()
     if arguments.device.startswith("cuda") and not torch.cuda.is_available():
         print(
-            "No GPU on this machine. To check this script: --device cpu --crystals Ni --half-widths 12 --patterns 64"
+            "No GPU on this machine. To check this script:"
+            " --device cpu --crystals Ni --half-widths 12 --patterns 64 --sizes 48x56"
         )
         return
     device = torch_device(arguments.device)
@@ -200,6 +277,11 @@ def main() -> None:
     for job in jobs:
         label, torch_figure, compiled_figure, ratio, agreement = job()
         print(f"{label:<52}{torch_figure:>12}{compiled_figure:>12}{ratio:>8}{agreement:>11}", flush=True)
+    print(f"\n{'training':<24}{'stream':>12}{'network':>12}{'both':>12}{'busy':>8}", flush=True)
+    with nickel_masters() as (_, masters):
+        for size in arguments.sizes:
+            label, *figures = busy(masters, size, arguments.patterns, device)
+            print(f"{label:<24}{figures[0]:>12}{figures[1]:>12}{figures[2]:>12}{figures[3]:>8}", flush=True)
 
 
 if __name__ == "__main__":

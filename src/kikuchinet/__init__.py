@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from kikuchinet.crystal import Crystal, Site, crystals, ladder, synthetic_crystal
     from kikuchinet.diffraction import ElectronTransport, MasterPattern, simulate, visible_group
     from kikuchinet.errors import InputError
-    from kikuchinet.identification import identify
+    from kikuchinet.identification.signals import identify
     from kikuchinet.microscope import Camera, CameraRange, Detector, project
     from kikuchinet.models import list_models, load_model
     from kikuchinet.patterns import example_patterns, preprocess, read_patterns
@@ -45,7 +45,7 @@ _HOME = {
     "read_patterns": "patterns",
     "list_models": "models",
     "load_model": "models",
-    "identify": "identification",
+    "identify": "identification.signals",
     "InputError": "errors",
 }
 

@@ -203,11 +203,11 @@ def test_ctrl_c_leaves_old_results_as_they_were(tmp_path, tiny_model):
         Image.fromarray(rng.integers(0, 256, (400, 400), dtype=np.uint8)).save(folder / f"{number:04d}.png")
     code = (
         "import kikuchinet.models.space_group_model as m\n"
-        "own = m.SpaceGroupModel.identify\n"
+        "own = m.SpaceGroupModel.outputs\n"
         "def identify(self, images, **options):\n"
         "    print('working', flush=True)\n"
         "    return own(self, images, **options)\n"
-        "m.SpaceGroupModel.identify = identify\n"
+        "m.SpaceGroupModel.outputs = identify\n"
         "from kikuchinet.cli import main\n"
         "main()\n"
     )

@@ -22,7 +22,23 @@ COLUMNS = [
     "crystal_system", "abstained", "reason", "second_space_group", "second_probability", "quality",
 ]
 # fmt: on
-FILES = ["crystal_map.h5", "map.png", "patterns.csv", "report.html", "summary.json"]
+# fmt: off
+MORE_COLUMNS = [
+    "grain", "grain_space_group", "grain_probability", "grain_sure_level", "grain_sure_value", "candidate", "correlation",
+    "phi1_deg", "Phi_deg", "phi2_deg",
+]
+# fmt: on
+FILES = [
+    "confidence_map.png",
+    "crystal_map.h5",
+    "grains.csv",
+    "map.png",
+    "patterns.csv",
+    "phase_map.png",
+    "quality_map.png",
+    "report.html",
+    "summary.json",
+]
 
 
 def identify(*words: object):
@@ -34,7 +50,9 @@ def identify(*words: object):
 @pytest.fixture(scope="module")
 def example(tmp_path_factory, tiny_model):
     out = tmp_path_factory.mktemp("example") / "out"
-    result = identify("--example", "--out", out, "--model", tiny_model, "--elements", "Ni,Al,Fe")
+    result = identify(
+        "--example", "--out", out, "--model", tiny_model, "--elements", "Ni,Al,Fe", "--physics", "0"
+    )
     return out, result
 
 
@@ -51,7 +69,7 @@ def test_files(example):
 def test_patterns_csv(example):
     out, _ = example
     rows = rows_of(out)
-    assert list(rows[0]) == COLUMNS
+    assert list(rows[0]) == COLUMNS + MORE_COLUMNS
     assert [(row["index"], row["row"], row["column"]) for row in rows] == [
         (str(i), str(i // 3), str(i % 3)) for i in range(9)
     ]
@@ -115,7 +133,9 @@ def test_crystal_map_opens_in_orix(example):
 
 def test_a_second_run_gives_the_same_bytes(example, tmp_path, tiny_model):
     out, _ = example
-    identify("--example", "--out", tmp_path, "--model", tiny_model, "--elements", "Ni,Al,Fe")
+    identify(
+        "--example", "--out", tmp_path, "--model", tiny_model, "--elements", "Ni,Al,Fe", "--physics", "0"
+    )
     for name in FILES:
         assert (tmp_path / name).read_bytes() == (out / name).read_bytes(), name
 
@@ -140,13 +160,15 @@ def test_report_is_whole_offline_and_accessible(example):
     out, _ = example
     page = Page((out / "report.html").read_text(encoding="utf-8"))
     names = [tag for tag, _ in page.tags]
-    assert "script" not in names
+    assert names.count("script") == 2
     assert "link" not in names
+    assert not any("src" in attributes for tag, attributes in page.tags if tag == "script")
     images = [attributes for tag, attributes in page.tags if tag == "img"]
-    assert len(images) == 1 + 2 * 9
+    assert len([image for image in images if image.get("data-kind") == "seen"]) == 9
     for image in images:
         assert image["src"].startswith("data:image/png;base64,")
-        assert image["alt"]
+        # A picture under a heat map is said by the heat map.
+        assert image["alt"] or "data-kind" not in image
     for tag, attributes in page.tags:
         assert "href" not in attributes or attributes["href"].startswith("#")
         if tag == "th":
@@ -175,7 +197,7 @@ def test_names_are_escaped(tmp_path, pictures, tiny_model):
     out = tmp_path / "out"
     result = identify(folder, "--out", out, "--model", tiny_model)
     page = Page((out / "report.html").read_text(encoding="utf-8"))
-    assert "script" not in [tag for tag, _ in page.tags]
+    assert [tag for tag, _ in page.tags].count("script") == 2
     assert not any("onerror" in attributes for _, attributes in page.tags)
     assert hostile in page.text
     assert "=cmd[red].png" in result.stdout
@@ -209,13 +231,17 @@ def test_results_of_an_earlier_run_are_replaced_and_nothing_else(tmp_path, pictu
 def test_two_scans_get_two_maps(tmp_path, tiny_model):
     import kikuchipy
 
-    path = Path(kikuchipy.__file__).parent / "data" / "kikuchipy_h5ebsd" / "patterns.h5"
+    data = Path(kikuchipy.__file__).parent / "data"
+    # One scan; kikuchipy's own file beside it holds two.
+    path = data / "edax_h5ebsd" / "patterns.h5"
     identify(path, path, "--out", tmp_path, "--model", tiny_model)
     assert {"map.png", "map_2.png", "crystal_map.h5", "crystal_map_2.h5"} <= {
         p.name for p in tmp_path.iterdir()
     }
     identify(path, "--out", tmp_path, "--model", tiny_model)
     assert sorted(p.name for p in tmp_path.iterdir()) == FILES
+    identify(data / "kikuchipy_h5ebsd" / "patterns.h5", "--out", tmp_path / "two", "--model", tiny_model)
+    assert "crystal_map_2.h5" in {p.name for p in (tmp_path / "two").iterdir()}
 
 
 def test_a_blank_pattern_is_no_evidence(tmp_path, tiny_model):
@@ -244,8 +270,59 @@ def test_a_model_from_the_library_call_says_the_same(example, tiny_model):
     import kikuchinet as kn
 
     out, _ = example
-    result = kn.identify(kn.example_patterns(), kn.load_model(tiny_model))
+    result = kn.identify(kn.example_patterns(), kn.load_model(tiny_model, precision="auto"))
     expected = [row["space_group"] for row in rows_of(out)]
     assert [
         "" if group == 0 else str(group) for group in result.identification.space_groups.tolist()
     ] == expected
+
+
+def test_part_of_a_scan(tmp_path, example, tiny_model):
+    identify("--example", "--out", tmp_path, "--model", tiny_model, "--roi", "1:3,0:2", "--grains", "off")
+    rows = rows_of(tmp_path)
+    whole = {row["index"]: row for row in rows_of(example[0])}
+    assert [row["index"] for row in rows] == ["3", "4", "6", "7"]
+    for row in rows:
+        same = whole[row["index"]]
+        assert (row["row"], row["column"]) == (same["row"], same["column"])
+        assert float(row["probability"]) == pytest.approx(float(same["probability"]), abs=1e-3)
+        assert row["grain"] == ""
+    assert not (tmp_path / "grains.csv").exists()
+    summary = json.loads((tmp_path / "summary.json").read_text(encoding="utf-8"))
+    assert summary["inputs"][0]["scan"] == [2, 2]
+    assert (summary["settings"]["roi"], summary["settings"]["stride"]) == ("1:3,0:2", 1)
+
+
+@pytest.mark.parametrize(
+    ("words", "cause"),
+    [
+        (["--roi", "0:4"], "3 rows"),
+        (["--roi", "x"], "ROW0:ROW1"),
+        (["--grains", "none.npy"], "does not exist"),
+        (["--physics", "some"], "neither a number"),
+        (["--pc", "1,2"], "X,Y,Z"),
+        (["--cifs", "nowhere"], "does not exist"),
+    ],
+)
+def test_what_cannot_be_is_said_in_a_line(tmp_path, tiny_model, words, cause):
+    result = CliRunner().invoke(
+        app, ["identify", "--example", "--out", str(tmp_path / "out"), "--model", str(tiny_model), *words]
+    )
+    assert result.exit_code != 0
+    assert cause in result.output + str(result.exception)
+    assert not (tmp_path / "out").exists()
+
+
+def test_levels_and_grains_of_the_summary(example):
+    out, result = example
+    summary = json.loads((out / "summary.json").read_text(encoding="utf-8"))
+    levels = {level["name"]: level for level in summary["ladder"]["levels"]}
+    assert levels["crystal_system"]["premise"]
+    assert not levels["bravais_lattice"]["premise"]
+    assert "Assumed by the model, not found" in result.stdout
+    (scan,) = summary["scans"]
+    with (out / "grains.csv").open(encoding="utf-8", newline="") as file:
+        grains = list(csv.DictReader(file))
+    assert len(grains) == scan["grains"]
+    assert sum(int(grain["patterns"]) for grain in grains) == 9
+    assert sum(phase["fraction"] for phase in scan["phases"]) == pytest.approx(1.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import asdict
 from itertools import pairwise
 from pathlib import Path
@@ -9,7 +10,8 @@ from pathlib import Path
 import pytest
 
 import kikuchinet as kn
-from kikuchinet.crystal import PAPER_MATERIALS
+from kikuchinet.crystal import PAPER_MATERIALS, crystals
+from kikuchinet.diffraction import visible_group
 from kikuchinet.errors import InputError
 from kikuchinet.training import TrainingConfig, read_config
 from kikuchinet.training.run import PAPER
@@ -110,3 +112,15 @@ def test_wrong_configurations_are_refused(tmp_path, text, cause):
 def test_a_missing_configuration_is_refused(tmp_path):
     with pytest.raises(InputError, match="no such file"):
         read_config(tmp_path / "none.toml")
+
+
+def test_crystals_held_out_are_not_taught() -> None:
+    taught = read_config(CONFIGS / "m3m-10.toml").masters
+    held = read_config(CONFIGS / "m3m-10-held-out.toml").masters
+    assert taught is not None
+    assert held is not None
+    assert not {*taught.materials, *taught.others} & set(held.materials)
+    counts = Counter(visible_group(crystals[name]) for name in held.materials)
+    assert set(counts) == set(range(221, 231))
+    for group, count in counts.items():
+        assert count >= 3 or len(crystals(space_group=group)) <= 3

@@ -69,6 +69,27 @@ def test_interrupted_and_resumed_run_ends_with_the_same_weights(config, masters,
     assert second.hours > first.hours
 
 
+def test_a_stream_on_a_device_is_resumed_bit_for_bit(config, masters, tmp_path, monkeypatch):
+    """The training loop asks nobody where its patterns are made; here the device is the processor."""
+    config = replace(config, stream=replace(config.stream, device="cpu"))
+    config = replace(config, phases=(replace(config.phases[0], images=192),))
+    run_stream(config, masters, tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        patch.setattr("kikuchinet.training.run.Checkpoints", StopAfter)
+        first = run_stream(config, masters, tmp_path / "parts")
+    assert first.images_seen == 144
+    run_stream(config, masters, tmp_path / "parts", resume=True)
+    expected, found = weights(tmp_path / "whole"), weights(tmp_path / "parts")
+    for name, value in expected.items():
+        np.testing.assert_array_equal(found[name], value, err_msg=name)
+    compiled = replace(config, stream=replace(config.stream, device=""))
+    run_stream(compiled, masters, tmp_path / "compiled")
+    other = weights(tmp_path / "compiled")
+    assert any(not np.array_equal(other[name], value) for name, value in expected.items())
+    with pytest.raises(InputError, match="workers"):
+        replace(config, workers=1)
+
+
 def test_another_seed_gives_other_weights(config, masters, tmp_path):
     config = replace(config, phases=(replace(config.phases[0], images=32),))
     run_stream(config, masters, tmp_path / "a")

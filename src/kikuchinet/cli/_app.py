@@ -15,10 +15,12 @@ from kikuchinet.cli._quiet import quieten
 from kikuchinet.cli.benchmark import benchmark
 from kikuchinet.cli.crystals import crystals
 from kikuchinet.cli.evaluate import evaluate
+from kikuchinet.cli.explain import explain
 from kikuchinet.cli.generate import generate
 from kikuchinet.cli.identify import identify
 from kikuchinet.cli.models import models
 from kikuchinet.cli.simulate import simulate
+from kikuchinet.cli.study import study
 from kikuchinet.cli.train import train
 
 app = typer.Typer(
@@ -30,7 +32,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for _command in (identify, crystals, simulate, generate, train, evaluate, models, benchmark):
+for _command in (identify, crystals, simulate, generate, train, evaluate, explain, study, models, benchmark):
     app.command()(_command)
 
 

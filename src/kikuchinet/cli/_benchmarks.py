@@ -28,7 +28,8 @@ class Comparison:
     unit
         Such as ``"patterns/s"``.
     agreement
-        Normalised correlation of the two results; the worst one where there are several.
+        Normalised correlation of the two results; the worst one where there are several. Of answers, the share that is the
+        same. NaN where the results are not to be compared.
     note
         How it was measured.
     """
@@ -135,8 +136,24 @@ def simulation_benchmarks() -> list[Comparison | Missing]:
     ]
 
 
+def stream_benchmarks() -> list[Comparison | Missing]:
+    """All that `kikuchinet benchmark stream` measures."""
+    from kikuchinet.cli import _stream_benchmarks as benchmarks
+
+    return list(benchmarks.stream())
+
+
+def identify_benchmarks() -> list[Comparison | Missing]:
+    """All that `kikuchinet benchmark identify` measures."""
+    from kikuchinet.cli import _identify_benchmarks as benchmarks
+
+    return benchmarks.identify()
+
+
 BENCHMARKS: dict[str, Callable[[], list[Comparison | Missing]]] = {
     "simulate": simulation_benchmarks,
     "projection": lambda: [projection()],
+    "stream": stream_benchmarks,
+    "identify": identify_benchmarks,
 }
 """What ``kikuchinet benchmark`` knows, by name."""

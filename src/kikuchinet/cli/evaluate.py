@@ -53,6 +53,17 @@ def evaluate(
     result = _run(model, patterns, out, count, camera, cache)
     for scores in (result.visible, result.literal):
         _print(scores)
+    if result.scan is not None:
+        rows = table("place", "patterns", "recall", "95 %", right=("patterns", "recall"))
+        for row in result.scan.places.itertuples():
+            interval = f"{row.recall_low:.3f} to {row.recall_high:.3f}" if row.patterns else ""
+            rows.add_row(
+                row.place, f"{row.patterns:,}", f"{row.recall:.3f}" if row.patterns else "", interval
+            )
+        console().print("visible space group, by place in the scan")
+        console().print(rows)
+        right = int(result.scan.grains["pooled_right"].sum())
+        console().print(f"pooled over each grain: {right} of {len(result.scan.grains)} grains right\n")
     console().print(f"Tables: {text(out)}", soft_wrap=True)
 
 

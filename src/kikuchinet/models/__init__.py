@@ -3,7 +3,14 @@
 from kikuchinet.models.card import ModelCard
 from kikuchinet.models.identification import Identification, Pooled
 from kikuchinet.models.networks import count_parameters, create_model
-from kikuchinet.models.registry import DEFAULT_MODEL, list_models, load_model, save_model
+from kikuchinet.models.registry import (
+    DEFAULT_MODEL,
+    list_models,
+    load_model,
+    model_bytes,
+    model_from_bytes,
+    save_model,
+)
 from kikuchinet.models.space_group_model import SpaceGroupModel
 
 __all__ = [
@@ -16,5 +23,7 @@ __all__ = [
     "create_model",
     "list_models",
     "load_model",
+    "model_bytes",
+    "model_from_bytes",
     "save_model",
 ]

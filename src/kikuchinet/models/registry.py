@@ -36,7 +36,7 @@ def load_model(
     device
         ``auto`` takes a GPU where there is one; else PyTorch's name of a device.
     precision
-        ``fp32`` or ``bf16``.
+        ``fp32``, ``bf16`` or ``auto``, which is bf16 where the hardware has it.
 
     Returns
     -------
@@ -52,6 +52,25 @@ def load_model(
     card = ModelCard.load(folder / CARD_FILE)
     network = create_model(card.architecture, len(card.classes))
     load_weights(network, folder / WEIGHTS_FILE, sha256=card.sha256)
+    return SpaceGroupModel(network, card, device=device, precision=precision)
+
+
+def model_bytes(model: SpaceGroupModel) -> bytes:
+    """Return a model's weights as they are, to be sent to another process; see `model_from_bytes`."""
+    from safetensors.torch import save
+
+    state = model.network.state_dict()
+    return save({name: tensor.detach().cpu().contiguous() for name, tensor in state.items()})
+
+
+def model_from_bytes(
+    card: ModelCard, weights: bytes, *, device: str = "auto", precision: str = "fp32"
+) -> SpaceGroupModel:
+    """Return the model of which another process has sent the card and the `model_bytes`."""
+    from safetensors.torch import load
+
+    network = create_model(card.architecture, len(card.classes))
+    network.load_state_dict(load(weights))
     return SpaceGroupModel(network, card, device=device, precision=precision)
 
 

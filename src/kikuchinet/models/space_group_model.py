@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,12 @@ from torch import nn
 from kikuchinet.errors import InputError
 from kikuchinet.models.card import ModelCard
 from kikuchinet.models.identification import Identification
+from kikuchinet.models.inference import PRECISIONS, inference_network, resolve_precision
 from kikuchinet.patterns import preprocess
+
+_PASS = {"cpu": 32}
+"""Patterns per pass through the network that were fastest; where nothing was measured, `_LARGE_PASS`."""
+_LARGE_PASS = 512
 
 
 class SpaceGroupModel:
@@ -28,17 +34,17 @@ class SpaceGroupModel:
     device
         ``auto`` takes a GPU where there is one; else PyTorch's name of a device.
     precision
-        ``fp32`` or ``bf16``; bf16 is up to three times as fast on processors that have it.
+        ``fp32``, ``bf16``, or ``auto``: bf16 where the hardware has it, on which it is twice as fast and more.
     """
 
     def __init__(
         self, network: nn.Module, card: ModelCard, *, device: str = "auto", precision: str = "fp32"
     ) -> None:
-        if precision not in {"fp32", "bf16"}:
-            raise InputError("precision", f"{precision!r} is neither fp32 nor bf16")
+        if precision not in PRECISIONS:
+            raise InputError("precision", f"{precision!r} is none of {', '.join(PRECISIONS)}")
         self.card = card
-        self.precision = precision
         self.device = _device(device)
+        self.precision = resolve_precision(precision, self.device)
         self.network = network.to(self.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
 
     def __repr__(self) -> str:
@@ -59,8 +65,17 @@ class SpaceGroupModel:
         """Space-group numbers that the model can answer with."""
         return self.card.classes
 
+    @property
+    def pass_size(self) -> int:
+        """Patterns per pass through the network, where nobody says how many."""
+        return _PASS.get(self.device.type, _LARGE_PASS)
+
+    def make_ready(self) -> None:
+        """Do what `outputs` otherwise does when it is first called: threads that share a model must not all do it."""
+        _ = self._ready_network
+
     def identify(
-        self, images: NDArray[Any] | Sequence[NDArray[Any]], *, batch_size: int = 64
+        self, images: NDArray[Any] | Sequence[NDArray[Any]], *, batch_size: int | None = None
     ) -> Identification:
         """Say which space group each pattern belongs to.
 
@@ -70,7 +85,7 @@ class SpaceGroupModel:
             (n, rows, columns) or (rows, columns) of any real type, or a sequence of images of unequal shapes, as
             the camera or the vendor's program left them.
         batch_size
-            Patterns per pass through the network.
+            As for `outputs`.
 
         Returns
         -------
@@ -82,17 +97,73 @@ class SpaceGroupModel:
         kikuchinet.errors.InputError
             There are no patterns, or one is no image.
         """
+        return self.answers(*self.outputs(images, batch_size=batch_size))
+
+    @torch.inference_mode()
+    def outputs(
+        self, images: NDArray[Any] | Sequence[NDArray[Any]], *, batch_size: int | None = None
+    ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Return what the network says about patterns, as fast as it can be had.
+
+        Parameters
+        ----------
+        images
+            As for `identify`.
+        batch_size
+            Patterns per pass through the network; what is fastest on the device if not given.
+
+        Returns
+        -------
+        logits : numpy.ndarray
+            float32 (n, classes).
+        blank : numpy.ndarray
+            (n,) True for patterns without any contrast.
+
+        Raises
+        ------
+        kikuchinet.errors.InputError
+            There are no patterns, or one is no image.
+
+        Notes
+        -----
+        The network is a copy with batch normalisation folded in (`kikuchinet.models.inference`), made when it is first asked
+        for: weights that are changed afterwards are not seen. On a GPU stacks of patterns are prepared there, too.
+        """
+        if batch_size is None:
+            batch_size = self.pass_size
         if batch_size < 1:
             raise InputError("batch_size", f"{batch_size} is not positive")
         if isinstance(images, np.ndarray) and images.ndim == 2:
             images = images[None]
         if len(images) == 0:
             raise InputError("images", "no patterns")
-        parts = []
+        network = self._ready_network
+        logits = np.empty((len(images), len(self.classes)), dtype=np.float32)
+        blank = np.empty(len(images), dtype=bool)
         for start in range(0, len(images), batch_size):
-            prepared = preprocess(images[start : start + batch_size], size=self.card.size)
-            parts.append(self.answer(self.logits(prepared, batch_size=batch_size), prepared))
-        return Identification.concatenate(parts)
+            part = slice(start, start + batch_size)
+            prepared = self._prepared(images[part])
+            blank[part] = (prepared.amin((1, 2)) == prepared.amax((1, 2))).cpu().numpy()
+            batch = prepared[:, None].contiguous(memory_format=torch.channels_last)
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
+                logits[part] = network(batch).float().cpu().numpy()
+        return logits, blank
+
+    @cached_property
+    def _ready_network(self) -> nn.Module:
+        return inference_network(self.network, self.precision)
+
+    def _prepared(self, images: NDArray[Any] | Sequence[NDArray[Any]]) -> torch.Tensor:
+        """Return patterns made ready, float32 (n, rows, columns), on the device."""
+        if self.device.type == "cpu" or not isinstance(images, np.ndarray) or images.dtype.kind not in "uif":
+            return torch.from_numpy(preprocess(images, size=self.card.size)).to(self.device)
+        from kikuchinet.patterns.torch_preprocessing import preprocess_torch
+
+        if images.dtype.kind == "f" and not np.isfinite(images).all():
+            raise InputError("patterns", "hold numbers that are not finite")
+        # Eight bits travel as they are; PyTorch does little with other whole numbers.
+        stack = np.ascontiguousarray(images, dtype=np.uint8 if images.dtype == np.uint8 else np.float32)
+        return preprocess_torch(torch.from_numpy(stack).to(self.device), self.card.size)
 
     @torch.inference_mode()
     def logits(self, prepared: NDArray[np.float32], *, batch_size: int = 64) -> NDArray[np.float64]:
@@ -135,30 +206,50 @@ class SpaceGroupModel:
         Identification
             With 0 where the model abstains.
         """
-        probabilities = softmax(logits / self.card.temperature)
-        best = probabilities.argmax(axis=1)
-        answers = np.asarray(self.classes, dtype=np.int64)[best]
         flat = prepared.reshape(len(prepared), -1)
-        blank = flat.min(axis=1) == flat.max(axis=1)
-        reasons = []
-        for i, highest in enumerate(probabilities.max(axis=1)):
-            if blank[i]:
-                # What a network says about nothing is no evidence, not even weak evidence, for pooling.
-                probabilities[i] = 1.0 / len(self.classes)
-                reasons.append("no contrast")
-            elif highest < self.card.abstain_below:
-                reasons.append(f"probability {highest:.2f} is below {self.card.abstain_below:.2f}")
-            else:
-                reasons.append("")
-                continue
-            answers[i] = 0
-        return Identification(
-            classes=self.classes,
-            probabilities=probabilities,
-            space_groups=answers,
-            reasons=tuple(reasons),
-            pool_correlation=self.card.pool_correlation,
-        )
+        return self.answers(logits, flat.min(axis=1) == flat.max(axis=1))
+
+    def answers(self, logits: NDArray[np.floating[Any]], blank: NDArray[np.bool_]) -> Identification:
+        """Turn raw outputs into probabilities and answers.
+
+        Parameters
+        ----------
+        logits
+            (n, classes).
+        blank
+            (n,) True for patterns without any contrast.
+
+        Returns
+        -------
+        Identification
+            With 0 where the model abstains.
+        """
+        return answers(self.card, logits, blank)
+
+
+def answers(card: ModelCard, logits: NDArray[np.floating[Any]], blank: NDArray[np.bool_]) -> Identification:
+    """Do what `SpaceGroupModel.answers` does for a model of which only the card is at hand."""
+    probabilities = softmax(logits.astype(np.float64) / card.temperature)
+    found = np.asarray(card.classes, dtype=np.int64)[probabilities.argmax(axis=1)]
+    reasons = []
+    for i, highest in enumerate(probabilities.max(axis=1)):
+        if blank[i]:
+            # What a network says about nothing is no evidence, not even weak evidence, for pooling.
+            probabilities[i] = 1.0 / len(card.classes)
+            reasons.append("no contrast")
+        elif highest < card.abstain_below:
+            reasons.append(f"probability {highest:.2f} is below {card.abstain_below:.2f}")
+        else:
+            reasons.append("")
+            continue
+        found[i] = 0
+    return Identification(
+        classes=card.classes,
+        probabilities=probabilities,
+        space_groups=found,
+        reasons=tuple(reasons),
+        pool_correlation=card.pool_correlation,
+    )
 
 
 def softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -148,7 +148,8 @@ class TrainingConfig:
     precision
         ``fp32`` or ``bf16`` (mixed).
     workers
-        Processes that make or read patterns beside the training; 0 makes them in between.
+        Processes that make or read patterns beside the training; 0 makes them in between, and a stream on a device
+        must.
     replicas
         Threads that share each batch on a processor, one replica of the network each; 1 leaves the threads to PyTorch.
     checkpoint_minutes
@@ -192,6 +193,10 @@ class TrainingConfig:
             raise InputError("replicas", "at least 1, and no more than half of batch_size")
         if (self.masters is None) != (self.stream is None):
             raise InputError("training", "a stream needs both [masters] and [stream]")
+        if self.stream is not None and self.stream.device and self.workers:
+            raise InputError(
+                "workers", "must be 0 where the stream is on a device: it is made by the training process"
+            )
         if self.stream is not None and not self.phases:
             raise InputError("training", "a stream needs at least one [[phases]]")
         if self.stream is None and self.optimiser.schedule != "constant":

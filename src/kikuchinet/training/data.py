@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import islice
 
 import numpy as np
-import torch
 
-from kikuchinet.datasets import LabelledPatterns, PatternStream, windows
-from kikuchinet.training.module import Batch
+from kikuchinet.datasets import PatternStream
+from kikuchinet.datasets.stream import Batch
 
 
 class StreamBatches:
@@ -17,7 +17,7 @@ class StreamBatches:
     Parameters
     ----------
     stream
-        The stream.
+        The stream; one on a device gives batches that are there already.
     batch_size
         Patterns in a batch.
     total
@@ -45,21 +45,8 @@ class StreamBatches:
 
     def __iter__(self) -> Iterator[Batch]:
         position = self._position()
-        size = self._stream.config.window
-        window, offset = divmod(position, size)
-        self._stream.first_window = window
-        source = windows(self._stream, workers=self._workers)
-        held = _after(next(source), offset) if position < self._total else None
-        while held is not None and position + self._batch_size <= self._total:
-            while len(held) < self._batch_size:
-                held = LabelledPatterns.concatenate([held, next(source)])
-            batch, held = held.take(slice(0, self._batch_size)), _after(held, self._batch_size)
-            position += self._batch_size
-            yield torch.from_numpy(batch.images), torch.from_numpy(batch.labels)
-
-
-def _after(patterns: LabelledPatterns, n: int) -> LabelledPatterns:
-    return patterns.take(slice(n, None))
+        left = max(self._total - position, 0) // self._batch_size
+        return islice(self._stream.batches(self._batch_size, start=position, workers=self._workers), left)
 
 
 def epoch_order(n: int, seed: int, epoch: int) -> np.ndarray:

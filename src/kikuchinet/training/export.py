@@ -5,23 +5,24 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from torch import nn
 
 import kikuchinet
-from kikuchinet.datasets import PatternStream, windows
+from kikuchinet.datasets import PatternStream
+from kikuchinet.datasets.stream import Batch
 from kikuchinet.models import ModelCard, load_model, save_model
 from kikuchinet.models.card import CARD_FILE
 from kikuchinet.models.space_group_model import softmax
 from kikuchinet.training.calibration import expected_calibration_error, fit_temperature
 from kikuchinet.training.config import TrainingConfig
 
-Prepared = Iterator[tuple[NDArray[np.float32], NDArray[np.int64]]]
-"""Batches of prepared patterns (n, rows, columns) and the indices of their classes (n,)."""
+Prepared = Iterator[Batch]
+"""Prepared patterns and the indices of their classes, as streams and stored sets give them."""
 
 
 def export(
@@ -72,17 +73,17 @@ def export(
     model = load_model(folder, precision=config.precision)
     outputs, truths = [], []
     for images, labels in fresh:
-        outputs.append(model.logits(images))
-        truths.append(labels)
-    logits, labels = np.concatenate(outputs), np.concatenate(truths)
-    half = len(labels) // 2
-    temperature = fit_temperature(logits[:half], labels[:half])
+        outputs.append(model.logits(images.cpu().numpy()))
+        truths.append(labels.cpu().numpy())
+    logits, truth = np.concatenate(outputs), np.concatenate(truths)
+    half = len(truth) // 2
+    temperature = fit_temperature(logits[:half], truth[:half])
     probabilities = softmax(logits[half:] / temperature)
-    right = probabilities.argmax(axis=1) == labels[half:]
+    right = probabilities.argmax(axis=1) == truth[half:]
     recall = {
-        str(group): float(right[labels[half:] == i].mean())
+        str(group): float(right[truth[half:] == i].mean())
         for i, group in enumerate(config.model.classes)
-        if (labels[half:] == i).any()
+        if (truth[half:] == i).any()
     }
     details = {
         "data": dict(data),
@@ -96,7 +97,7 @@ def export(
             "scored_patterns": len(right),
             "accuracy": float(right.mean()),
             "recall": recall,
-            "expected_calibration_error": expected_calibration_error(probabilities, labels[half:]),
+            "expected_calibration_error": expected_calibration_error(probabilities, truth[half:]),
         },
         "config": asdict(config),
         "licence": "GPL-3.0-or-later",
@@ -111,14 +112,10 @@ def export(
     return card
 
 
-def fresh_from_stream(stream: PatternStream, n: int, *, workers: int = 0) -> Prepared:
-    """Yield at least n patterns of a stream, window by window."""
-    made = 0
-    for window in windows(stream, workers=workers):
-        yield window.images, window.labels
-        made += len(window)
-        if made >= n:
-            return
+def fresh_from_stream(stream: PatternStream, n: int) -> Prepared:
+    """Return the first patterns of a stream, at least n, window by window."""
+    window = stream.config.window
+    return islice(stream.batches(window), -(-n // window))
 
 
 def _commit() -> str | None:

@@ -9,12 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from kikuchinet.datasets.stream import Batch
 from kikuchinet.models import create_model
 from kikuchinet.training.config import TrainingConfig
 from kikuchinet.training.replicas import Replicas
-
-Batch = tuple[Tensor, Tensor]
-"""Patterns float32 (n, rows, columns), prepared; labels int64 (n,), indices into the model's classes."""
 
 _MEMORY = 0.95
 """Of the running means of loss and accuracy that are logged: some 20 steps, for single batches say little."""

@@ -18,7 +18,7 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import CSVLogger
 
 from kikuchinet._files import atomic_path
-from kikuchinet.datasets import MasterSet, PatternStream, prepare
+from kikuchinet.datasets import MasterSet, pattern_stream, prepare
 from kikuchinet.errors import InputError
 from kikuchinet.models import ModelCard, load_model
 from kikuchinet.training.callbacks import Checkpoints, ProgressInImages, RunningMean
@@ -127,7 +127,7 @@ def train_stream(
     if config.stream is None:
         raise InputError(config.name, "the configuration describes no stream")
     classes, size = config.model.classes, config.model.size
-    stream = PatternStream(masters, classes, config.stream, size=size, labels=config.labels)
+    stream = pattern_stream(masters, classes, config.stream, size=size, labels=config.labels)
     with controlled(config):
         module = SpaceGroupModule(config)
         start_from(module, config)
@@ -146,7 +146,7 @@ def train_stream(
         return TrainingResult(out, False, module.images_seen, hours, None)
     fresh_config = replace(config.stream, seed=config.stream.seed + FRESH_SEED)
     fresh_config = replace(fresh_config, quality=replace(fresh_config.quality, images=0))
-    fresh = PatternStream(masters, classes, fresh_config, size=size, labels=config.labels)
+    fresh = pattern_stream(masters, classes, fresh_config, size=size, labels=config.labels)
     card = export(
         out / MODEL_FOLDER,
         module.network,

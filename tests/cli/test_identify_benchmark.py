@@ -1,0 +1,50 @@
+"""The benchmark of identify, at sizes that take seconds: every peer answers, and both sides see the same patterns."""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+from types import SimpleNamespace
+
+import kikuchipy as kp
+import numpy as np
+import pytest
+
+from kikuchinet import diffraction, models
+from kikuchinet.cli import _benchmarks, _identify_benchmarks
+from kikuchinet.cli._benchmarks import BENCHMARKS, Comparison, Missing
+from kikuchinet.patterns import read_patterns
+
+
+@pytest.mark.slow
+def test_identify_is_compared_with_its_peers(monkeypatch, tiny_model):
+    own = models.load_model
+    monkeypatch.setattr(models, "load_model", lambda **words: own(tiny_model, **words))
+    # Dictionaries of nickel twice: iron takes minutes to simulate, and no answer is looked at here.
+    nickel = kp.data.nickel_ebsd_master_pattern_small(projection="lambert", hemisphere="both")
+    monkeypatch.setattr(
+        diffraction, "simulate", lambda *words, **options: SimpleNamespace(to_kikuchipy=lambda: nickel)
+    )
+    for name, value in {"PATTERNS": 64, "STEP_DEG": 20.0, "REPEATS": 1}.items():
+        monkeypatch.setattr(_identify_benchmarks, name, value)
+    monkeypatch.setattr(_benchmarks.best_time, "__defaults__", (1,))
+    results = BENCHMARKS["identify"]()
+    measured = [result for result in results if isinstance(result, Comparison)]
+    assert [result.peer for result in measured][:3] == [
+        "PyEBSDIndex Hough indexing", "PyEBSDIndex Hough indexing", "kikuchipy dictionary indexing",
+    ]  # fmt: skip
+    assert all(min(result.ours, result.theirs) > 0.1 for result in measured)
+    assert all(0.0 <= result.agreement <= 1.0 for result in measured[:3])
+    if importlib.util.find_spec("keras") is None:
+        (missing,) = [result for result in results if isinstance(result, Missing)]
+        assert "pip install keras" in missing.note
+    else:
+        assert math.isnan(measured[-1].agreement)
+
+
+def test_the_file_that_is_timed_holds_what_the_peers_get(tmp_path):
+    images = np.random.default_rng(0).integers(0, 255, (64, 60, 60), dtype=np.uint8)
+    _identify_benchmarks.write(tmp_path / "nickel.h5", images)
+    (source,) = read_patterns(tmp_path / "nickel.h5")
+    assert source.navigation_shape == (2, 32)
+    np.testing.assert_array_equal(np.stack(list(source)), images)
