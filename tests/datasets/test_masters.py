@@ -10,6 +10,7 @@ import pytest
 
 from kikuchinet.crystal import crystals
 from kikuchinet.datasets import MastersConfig, MasterSet, plan, prepare
+from kikuchinet.datasets.masters import same
 from kikuchinet.diffraction import ElectronTransport, job, simulate
 from kikuchinet.diffraction import cache as cache_module
 from kikuchinet.diffraction.cache import MasterCache
@@ -177,3 +178,69 @@ def test_wrong_configurations_are_refused():
         MastersConfig(materials=())
     with pytest.raises(InputError, match="rising order"):
         MastersConfig(materials=("Al",), energy_range_kev=(25.0, 15.0))
+
+
+DRAWN = MastersConfig(
+    materials=("Cu3Au", "Ni"),
+    others=("Cr3Si",),
+    variants=1,
+    other_variants=1,
+    half_width=10,
+    preset="fast",
+    energies=1,
+    prototype_variants=3,
+    synthetic=((194, 2), (225, 3)),
+)
+
+
+def test_drawn_crystals_join_the_others_and_the_same_are_drawn_again(tmp_path):
+    specs = plan(DRAWN)
+    assert specs == plan(DRAWN)
+    drawn = specs[3:]
+    assert len(drawn) == 3 * 3 + 2 + 3
+    assert len({s.key() for s in drawn}) == len(drawn)
+    kinds = [s.material.rsplit("-", 1)[0] for s in drawn]
+    assert {kind: kinds.count(kind) for kind in kinds} == {
+        "variant-Cu3Au": 3,
+        "variant-Ni": 3,
+        "variant-Cr3Si": 3,
+        "synthetic-194": 2,
+        "synthetic-225": 3,
+    }
+    # What is asked for of one kind does not depend on what is asked for of another.
+    fewer = plan(replace(DRAWN, synthetic=((225, 3),), others=()))
+    assert set(fewer) <= set(specs)
+
+
+def test_drawn_crystals_carry_the_group_of_their_symmetry(tmp_path):
+    config = replace(DRAWN, materials=("Ni",), others=(), prototype_variants=1, synthetic=((194, 1),))
+    with pytest.MonkeyPatch.context() as patch:
+        transport = ElectronTransport.simulate(crystals["Al"], energies=1, electrons=20_000)
+        patch.setattr(ElectronTransport, "simulate", lambda *_, **__: transport)
+        masters = prepare(config, tmp_path, progress=False, workers=1)
+    assert [(m.space_group, m.visible_group, m.other) for m in masters] == [
+        (225, 225, False),
+        (225, 225, True),
+        (194, 194, True),
+    ]
+
+
+def test_no_drawn_crystal_equals_one_that_is_withheld():
+    copies = replace(DRAWN, materials=("Pd",), others=(), synthetic=(), prototype_variants=30)
+    assert any(same(s.base, crystals["Ni"]) for s in plan(copies)[1:])
+    assert not any(same(s.base, crystals["Ni"]) for s in plan(replace(copies, withheld=("Ni",)))[1:])
+    with pytest.raises(InputError, match="Ni is withheld, and named"):
+        replace(DRAWN, withheld=("Ni",))
+    with pytest.raises(InputError, match="Nothing: no crystal"):
+        replace(DRAWN, withheld=("Nothing",))
+
+
+def test_drawn_crystals_cost_no_more_than_asked():
+    cheap = replace(DRAWN, others=(), synthetic=((62, 6),), most_cost_s=6.0)
+    drawn = [s for s in plan(cheap) if s.material.startswith("synthetic")]
+    assert drawn
+    assert max(s.job().cost_s for s in drawn) <= 6.0
+    dear = [
+        s.job().cost_s for s in plan(replace(cheap, most_cost_s=60.0)) if s.material.startswith("synthetic")
+    ]
+    assert max(dear) > 6.0

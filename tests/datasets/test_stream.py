@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from scipy.stats import kstest
 
+from kikuchinet.crystal import OUTSIDE
 from kikuchinet.datasets import (
     GeometryRange,
     MasterSet,
@@ -145,3 +146,13 @@ def test_geometry_stays_inside_its_ranges():
     assert 69.0 <= sample_tilt <= 71.0
     with pytest.raises(InputError, match="rising order"):
         GeometryRange(pc_x=(0.5, 0.4))
+
+
+def test_what_is_in_no_class_is_outside_where_there_is_such_a_class(masters):
+    stream = PatternStream(masters, (OUTSIDE, 225, 227), CONFIG, size=(40, 40))
+    window = stream.window(0)
+    names = np.array([masters[i].material for i in window.masters])
+    assert set(names[window.labels == 0]) == {"Fe"}
+    assert set(names[window.labels != 0]) == {"Al", "Si"}
+    with pytest.raises(InputError, match="Fe: its space group 229 is not among the classes"):
+        PatternStream(masters, (225, 227), CONFIG, size=(40, 40))

@@ -22,6 +22,10 @@ _BOX = 6
 """Reflections up to this index decide the absences: conditions of International Tables have moduli 2, 3, 4 and 6."""
 
 
+OUTSIDE = 0
+"""Stands in place of a space group's number for "none of the groups that the model tells apart"."""
+
+
 @dataclass(frozen=True)
 class SymmetryLadder:
     """The levels of symmetry of one space group.

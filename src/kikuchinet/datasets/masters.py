@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kikuchinet.crystal import Crystal, crystals
+from kikuchinet.crystal import Crystal, crystals, prototype_variant, synthetic_crystal
 from kikuchinet.datasets.energies import EnergiesJob
 from kikuchinet.datasets.labels import visible_or_literal
 from kikuchinet.diffraction import MasterPattern
@@ -31,6 +32,10 @@ from kikuchinet.microscope.projection import interleave
 
 Hemispheres = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
 """Upper (2h+1, 2h+1), lower (2h+1, 2h+1), and both as `kikuchinet.microscope.projection.interleave` lays them out."""
+
+
+_DRAWS_EACH = 40
+"""Attempts at a drawn crystal that is cheap enough and not withheld; of groups with large cells there may be fewer."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,17 @@ class MastersConfig:
         The same for each of the others.
     energy_typical_kev, energy_range_kev, energy_typical_share
         The share of variants at the typical energy; the others are uniform in the range.
+    prototype_variants
+        Crystals of the same structure type with other elements that are drawn for each of `materials` and `others`
+        (`kikuchinet.crystal.prototype_variant`); they join the others.
+    synthetic
+        Pairs of a space group and how many crystals of it are drawn from nothing but its symmetry
+        (`kikuchinet.crystal.synthetic_crystal`); they join the others.
+    withheld
+        Names in the library that no drawn crystal may equal in elements and space group: what a network is to be scored
+        on as unseen.
+    most_cost_s
+        Drawn crystals whose simulation is expected to take longer than this are drawn anew.
     large_cell_atoms, large_cell_variants
         Crystals with more atoms per cell than this get at most so many variants: their cost grows with the cube of the
         cell's volume.
@@ -73,6 +89,10 @@ class MastersConfig:
     energies: int = 0
     variants: int = 6
     other_variants: int = 2
+    prototype_variants: int = 0
+    synthetic: tuple[tuple[int, int], ...] = ()
+    withheld: tuple[str, ...] = ()
+    most_cost_s: float = 20.0
     energy_typical_kev: float = 20.0
     energy_range_kev: tuple[float, float] = (15.0, 25.0)
     energy_typical_share: float = 0.5
@@ -89,6 +109,17 @@ class MastersConfig:
             raise InputError("masters", f"{min(twice)} is named twice, in materials and in others")
         if min(self.variants, self.other_variants, self.large_cell_variants, self.half_width) < 1:
             raise InputError("masters", "numbers of variants and half_width must be positive")
+        if self.prototype_variants < 0 or any(count < 1 for _, count in self.synthetic):
+            raise InputError("masters", "numbers of drawn crystals must be positive")
+        for group, _ in self.synthetic:
+            if not 1 <= group <= 230:
+                raise InputError("masters.synthetic", f"{group} is not a space group")
+        if missing := [name for name in self.withheld if name not in crystals]:
+            raise InputError(missing[0], "no crystal of this name in the library")
+        if both := set(self.withheld) & {*self.materials, *self.others}:
+            raise InputError("masters", f"{min(both)} is withheld, and named to be shown")
+        if self.most_cost_s <= 0.0:
+            raise InputError("masters", "most_cost_s must be positive")
         if self.energies < 0:
             raise InputError("masters", f"{self.energies} energies")
         if not 0.0 <= self.lattice_change < 0.5:
@@ -103,7 +134,7 @@ class MastersConfig:
 class MasterSpec:
     """One master pattern of one material: everything that decides its intensities."""
 
-    material: str
+    base: Crystal
     variant: int
     energy_kev: float
     lattice_factor: float
@@ -113,9 +144,14 @@ class MasterSpec:
     seed: int
     energies: int = 0
 
+    @property
+    def material(self) -> str:
+        """The crystal's name."""
+        return self.base.name
+
     def crystal(self) -> Crystal:
-        """Return the library's crystal with its cell scaled and its B factors multiplied."""
-        crystal = crystals[self.material]
+        """Return the crystal with its cell scaled and its B factors multiplied."""
+        crystal = self.base
         return crystal.replace(
             a_nm=crystal.a_nm * self.lattice_factor,
             b_nm=crystal.b_nm * self.lattice_factor,
@@ -174,21 +210,59 @@ def plan(config: MastersConfig) -> list[MasterSpec]:
     for material in (*config.materials, *config.others):
         if material not in crystals:
             raise InputError(material, "no crystal of this name in the library")
-        digest = hashlib.sha256(f"{config.seed}/{material}".encode()).digest()
-        rng = np.random.default_rng(list(digest))
         large = crystals[material].n_atoms > config.large_cell_atoms
         count = config.variants if material in config.materials else config.other_variants
         count = min(count, config.large_cell_variants) if large else count
-        specs[material] = [_draw(config, material, variant, rng) for variant in range(count)]
-    return [
+        rng = material_rng(config.seed, material)
+        specs[material] = [_draw(config, crystals[material], variant, rng) for variant in range(count)]
+    rounds = [
         specs[material][i]
         for i in range(max(map(len, specs.values())))
         for material in specs
         if i < len(specs[material])
     ]
+    return [*rounds, *_drawn(config)]
 
 
-def _draw(config: MastersConfig, material: str, variant: int, rng: np.random.Generator) -> MasterSpec:
+def material_rng(seed: int, material: str) -> np.random.Generator:
+    """Return the source of randomness for one material of a configuration: no other material has a part in it."""
+    return np.random.default_rng(list(hashlib.sha256(f"{seed}/{material}".encode()).digest()))
+
+
+def _drawn(config: MastersConfig) -> list[MasterSpec]:
+    """One master pattern each of crystals that are in no library.
+
+    The first of every kind, then the second of every kind, and so on.
+    """
+    withheld = [crystals[name] for name in config.withheld]
+    makers: list[tuple[str, int, Callable[[np.random.Generator], Crystal]]] = [
+        (f"variants of {name}", config.prototype_variants, partial(prototype_variant, crystals[name]))
+        for name in (*config.materials, *config.others)
+    ]
+    makers += [
+        (f"synthetic {group}", count, partial(synthetic_crystal, group)) for group, count in config.synthetic
+    ]
+    kinds: list[list[MasterSpec]] = []
+    for name, count, make in makers:
+        rng = material_rng(config.seed, name)
+        kind: list[MasterSpec] = []
+        for _ in range(count * _DRAWS_EACH):
+            if len(kind) == count:
+                break
+            spec = _draw(config, make(rng), 1, rng)
+            if spec.job().cost_s > config.most_cost_s or any(same(spec.base, one) for one in withheld):
+                continue
+            kind.append(spec)
+        kinds.append(kind)
+    return [kind[i] for i in range(max(map(len, kinds), default=0)) for kind in kinds if i < len(kind)]
+
+
+def same(one: Crystal, other: Crystal) -> bool:
+    """Whether two crystals are one material: the same elements in the same space group."""
+    return one.space_group == other.space_group and set(one.composition) == set(other.composition)
+
+
+def _draw(config: MastersConfig, base: Crystal, variant: int, rng: np.random.Generator) -> MasterSpec:
     # Every number is drawn for every variant: what one setting decides must not shift the others.
     typical = rng.random() < config.energy_typical_share
     energy = rng.uniform(*config.energy_range_kev)
@@ -198,7 +272,7 @@ def _draw(config: MastersConfig, material: str, variant: int, rng: np.random.Gen
     if variant == 0:
         typical, lattice, b_factor = True, 1.0, 1.0
     return MasterSpec(
-        material=material,
+        base=base,
         variant=variant,
         # Rounded, so that a key does not depend on the last bit of a platform's exp().
         energy_kev=config.energy_typical_kev if typical else round(energy, 3),
@@ -359,17 +433,16 @@ def prepare(
                 errors.append(finished.error)
     if errors:
         raise errors[0]
-    names = (*config.materials, *config.others)
-    visible = {name: visible_or_literal(crystals[name], "visible") for name in names}
+    visible = {spec.material: visible_or_literal(spec.base, "visible") for spec in specs}
     return MasterSet(
         [
             MasterEntry(
                 path=Path(os.path.relpath(path)),
                 material=spec.material,
-                space_group=crystals[spec.material].space_group,
+                space_group=spec.base.space_group,
                 visible_group=visible[spec.material],
                 energy_kev=spec.energy_kev,
-                other=spec.material in config.others,
+                other=spec.material not in config.materials,
             )
             for spec, job in zip(specs, jobs, strict=True)
             if (path := paths[job.key]) is not None

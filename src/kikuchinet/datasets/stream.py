@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
+from kikuchinet.crystal import OUTSIDE
 from kikuchinet.datasets.geometry import GeometryRange
 from kikuchinet.datasets.labels import check_labels
 from kikuchinet.datasets.masters import MasterSet
@@ -173,7 +174,8 @@ class PatternStream(IterableDataset[LabelledPatterns]):
     masters
         The master patterns.
     classes
-        Space groups, in the order of the labels.
+        Space groups, in the order of the labels. Crystals of all groups that are not among them belong to
+        `kikuchinet.crystal.OUTSIDE`, if that is.
     config
         The stream.
     size
@@ -210,6 +212,8 @@ class PatternStream(IterableDataset[LabelledPatterns]):
         self._others: list[dict[str, list[int]]] = [{} for _ in classes]
         for i, entry in enumerate(masters):
             group = entry.visible_group if visible else entry.space_group
+            if group not in classes and OUTSIDE in classes:
+                group = OUTSIDE
             if group not in classes:
                 raise InputError(entry.material, f"its space group {group} is not among the classes")
             tree = self._others if entry.other else self._tree
