@@ -236,11 +236,21 @@ def test_no_drawn_crystal_equals_one_that_is_withheld():
 
 
 def test_drawn_crystals_cost_no_more_than_asked():
-    cheap = replace(DRAWN, others=(), synthetic=((62, 6),), most_cost_s=6.0)
+    cheap = replace(DRAWN, others=(), half_width=80, synthetic=((62, 6),), most_cost_s=12.0)
     drawn = [s for s in plan(cheap) if s.material.startswith("synthetic")]
     assert drawn
-    assert max(s.job().cost_s for s in drawn) <= 6.0
+    assert max(s.job().cost_s for s in drawn) <= 12.0
     dear = [
         s.job().cost_s for s in plan(replace(cheap, most_cost_s=60.0)) if s.material.startswith("synthetic")
     ]
-    assert max(dear) > 6.0
+    assert max(dear) > 12.0
+
+
+def test_fewer_electrons_are_drawn_for_drawn_crystals_alone():
+    specs = plan(replace(DRAWN, drawn_electrons=2000))
+    assert [s.job().electrons for s in specs] == [0] * 3 + [2000] * 14
+    usual = plan(DRAWN)
+    assert [s.key() for s in specs[:3]] == [s.key() for s in usual[:3]]
+    assert not {s.key() for s in specs[3:]} & {s.key() for s in usual[3:]}
+    with pytest.raises(InputError, match="drawn_electrons"):
+        replace(DRAWN, energies=0, drawn_electrons=2000)

@@ -11,7 +11,7 @@ import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import overload
@@ -19,7 +19,7 @@ from typing import overload
 import numpy as np
 from numpy.typing import NDArray
 
-from kikuchinet.crystal import Crystal, crystals, prototype_variant, synthetic_crystal
+from kikuchinet.crystal import Crystal, SyntheticRanges, crystals, prototype_variant, synthetic_crystal
 from kikuchinet.datasets.energies import EnergiesJob
 from kikuchinet.datasets.labels import visible_or_literal
 from kikuchinet.diffraction import MasterPattern
@@ -69,6 +69,11 @@ class MastersConfig:
     withheld
         Names in the library that no drawn crystal may equal in elements and space group: what a network is to be scored
         on as unseen.
+    synthetic_sites
+        Largest number of occupied orbits of synthetic crystals; few make small cells, which are simulated fast.
+    drawn_electrons
+        Electrons of the Monte Carlo run of a drawn crystal; 0 for as many as others get. At one energy they decide the
+        depths alone, and for a small cell they are most of the work.
     most_cost_s
         Drawn crystals whose simulation is expected to take longer than this are drawn anew.
     large_cell_atoms, large_cell_variants
@@ -92,6 +97,8 @@ class MastersConfig:
     prototype_variants: int = 0
     synthetic: tuple[tuple[int, int], ...] = ()
     withheld: tuple[str, ...] = ()
+    synthetic_sites: int = 3
+    drawn_electrons: int = 0
     most_cost_s: float = 20.0
     energy_typical_kev: float = 20.0
     energy_range_kev: tuple[float, float] = (15.0, 25.0)
@@ -118,8 +125,12 @@ class MastersConfig:
             raise InputError(missing[0], "no crystal of this name in the library")
         if both := set(self.withheld) & {*self.materials, *self.others}:
             raise InputError("masters", f"{min(both)} is withheld, and named to be shown")
-        if self.most_cost_s <= 0.0:
-            raise InputError("masters", "most_cost_s must be positive")
+        if self.most_cost_s <= 0.0 or self.synthetic_sites < 1:
+            raise InputError("masters", "most_cost_s and synthetic_sites must be positive")
+        if self.drawn_electrons and (not self.energies or self.drawn_electrons < 1000):
+            raise InputError(
+                "masters", "drawn_electrons must be 1000 or more, and needs a number of energies"
+            )
         if self.energies < 0:
             raise InputError("masters", f"{self.energies} energies")
         if not 0.0 <= self.lattice_change < 0.5:
@@ -143,6 +154,7 @@ class MasterSpec:
     preset: str
     seed: int
     energies: int = 0
+    electrons: int = 0
 
     @property
     def material(self) -> str:
@@ -177,7 +189,11 @@ class MasterSpec:
             preset=self.preset,
             seed=self.seed,
         )
-        return EnergiesJob(**vars(job), energies=self.energies) if self.energies else job
+        return (
+            EnergiesJob(**vars(job), energies=self.energies, electrons=self.electrons)
+            if self.energies
+            else job
+        )
 
     def key(self) -> str:
         """Return a digest of all that the master pattern depends on.
@@ -235,12 +251,14 @@ def _drawn(config: MastersConfig) -> list[MasterSpec]:
     The first of every kind, then the second of every kind, and so on.
     """
     withheld = [crystals[name] for name in config.withheld]
+    ranges = SyntheticRanges(most_sites=config.synthetic_sites)
     makers: list[tuple[str, int, Callable[[np.random.Generator], Crystal]]] = [
         (f"variants of {name}", config.prototype_variants, partial(prototype_variant, crystals[name]))
         for name in (*config.materials, *config.others)
     ]
     makers += [
-        (f"synthetic {group}", count, partial(synthetic_crystal, group)) for group, count in config.synthetic
+        (f"synthetic {group}", count, partial(synthetic_crystal, group, ranges=ranges))
+        for group, count in config.synthetic
     ]
     kinds: list[list[MasterSpec]] = []
     for name, count, make in makers:
@@ -249,7 +267,7 @@ def _drawn(config: MastersConfig) -> list[MasterSpec]:
         for _ in range(count * _DRAWS_EACH):
             if len(kind) == count:
                 break
-            spec = _draw(config, make(rng), 1, rng)
+            spec = replace(_draw(config, make(rng), 1, rng), electrons=config.drawn_electrons)
             if spec.job().cost_s > config.most_cost_s or any(same(spec.base, one) for one in withheld):
                 continue
             kind.append(spec)

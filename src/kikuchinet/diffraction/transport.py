@@ -46,6 +46,10 @@ _AVOGADRO_PER_NM3 = 6.02214076e2
 """Atoms per nm³ at 1 g/cm³ and 1 g/mol."""
 
 
+DEFAULT_ELECTRONS = 100_000
+"""Of a Monte Carlo run."""
+
+
 @dataclass(frozen=True, eq=False)
 class ElectronTransport:
     """Weights of energies and of depths for a master pattern.
@@ -87,7 +91,7 @@ class ElectronTransport:
         *,
         sample_tilt_deg: float = 70.0,
         energies: int = 3,
-        electrons: int = 100_000,
+        electrons: int = DEFAULT_ELECTRONS,
         depths: str = "absorption",
         seed: int = 0,
     ) -> ElectronTransport:
@@ -231,7 +235,7 @@ def escape_statistics(
     energy_kev: float = 20.0,
     *,
     sample_tilt_deg: float = 70.0,
-    electrons: int = 100_000,
+    electrons: int = DEFAULT_ELECTRONS,
     seed: int = 0,
 ) -> EscapeStatistics:
     """Energies, depths and directions of the electrons that leave the sample again.

@@ -26,7 +26,11 @@ def _strengths(crystal: Crystal) -> tuple[NDArray[np.int64], NDArray[np.float64]
     hkl = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
     length = np.linalg.norm(hkl @ crystal.reciprocal_matrix, axis=1)
     hkl = hkl[(length > 0) & (length <= 1.0 / _D_MIN_NM)]
-    return hkl, np.abs(structure_factors(crystal, hkl))
+    if crystal.space_group not in range(221, 231):
+        return hkl, np.abs(structure_factors(crystal, hkl))
+    # |F| has the symmetry of the Laue class: in m-3m one of up to 48 reflections stands for all of them.
+    unique, place = np.unique(np.sort(np.abs(hkl), axis=1), axis=0, return_inverse=True)
+    return hkl, np.abs(structure_factors(crystal, unique))[place.ravel()]
 
 
 # Supergroups in class m-3m that a structure takes on when its superlattice reflections vanish: the group, the
