@@ -53,6 +53,12 @@ def test_model_card(tiny_model):
     assert card["classes"] == [221, 223, 225, 227, 229, 230]
 
 
+def test_a_model_is_repacked(tiny_model, tmp_path):
+    ok("models", tiny_model, "--repack", tmp_path / "small")
+    assert json.loads(ok("models", tmp_path / "small", "--json"))["details"]["weight_bits"] == 8
+    assert CliRunner().invoke(app, ["models", "--repack", str(tmp_path / "other")]).exception is not None
+
+
 def test_shipped_models_are_listed_with_their_groups():
     if not kn.list_models():
         pytest.skip("no model ships yet")

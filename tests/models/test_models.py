@@ -18,6 +18,7 @@ from kikuchinet.models import (
     create_model,
     list_models,
     load_model,
+    repack,
     save_model,
 )
 
@@ -66,6 +67,32 @@ def test_weights_come_back_rounded_to_half_precision(folder):
         torch.testing.assert_close(ours, wanted, rtol=0, atol=0, msg=name)
     assert (model.name, model.version, model.classes) == ("small", "7", CLASSES)
     assert (folder / "weights.safetensors").stat().st_size < 1.2e6
+
+
+def test_eight_bits_are_what_pytorch_makes_of_them(folder, tmp_path):
+    card = repack(folder, tmp_path / "small", bits=8)
+    assert card.details == {"seed": 1, "weight_bits": 8}
+    before, after = load_model(folder, device="cpu"), load_model(tmp_path / "small", device="cpu")
+    assert after.name == before.name
+    for (name, ours), was in zip(
+        after.network.state_dict().items(), before.network.state_dict().values(), strict=True
+    ):
+        if was.ndim < 2:
+            assert torch.equal(ours, was), name
+            continue
+        scale = was.flatten(1).abs().amax(dim=1) / 127.0
+        zero = torch.zeros(len(scale), dtype=torch.int32)
+        wanted = torch.fake_quantize_per_channel_affine(was, scale, zero, 0, -127, 127)
+        # PyTorch multiplies by the reciprocal of the scale: what lies halfway between two steps may go to either.
+        steps = (ours - wanted).flatten(1).abs() / scale[:, None]
+        assert steps.max() < 1.001, name
+        assert (steps > 1e-3).float().mean() < 2e-3, name
+    sizes = [(where / "weights.safetensors").stat().st_size for where in (folder, tmp_path / "small")]
+    assert sizes[1] < 0.6 * sizes[0]
+    with pytest.raises(InputError, match="holds a model already"):
+        repack(folder, tmp_path / "small")
+    with pytest.raises(InputError, match="16 or 8 bits, not 4"):
+        repack(folder, tmp_path / "smaller", bits=4)
 
 
 def test_damaged_or_foreign_weights_are_refused(folder, tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -17,6 +18,13 @@ def models(
         typer.Argument(help="Show the card of this one: a shipped model, or a folder.", metavar="[NAME]"),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
+    repack_to: Annotated[
+        Path | None,
+        typer.Option(
+            "--repack", help="Write a copy of the model with smaller weights here.", metavar="FOLDER"
+        ),
+    ] = None,
+    bits: Annotated[int, typer.Option(help="Bits per weight of that copy: 16 or 8.")] = 8,
 ) -> None:
     """List the models that ship with kikuchinet, or show one model's card.
 
@@ -25,10 +33,17 @@ def models(
     - `kikuchinet models`
     - `kikuchinet models xception-m3m-6`
     - `kikuchinet models --json`
+    - `kikuchinet models runs/mine/model --repack smaller`
     """
     # The registry reads cards without loading a network, but its package imports PyTorch.
-    from kikuchinet.models.registry import DEFAULT_MODEL, list_models, load_model
+    from kikuchinet.models.registry import DEFAULT_MODEL, list_models, load_model, repack
 
+    if repack_to is not None:
+        if name is None:
+            raise InputError("--repack", "needs the name of a model")
+        repack(name, repack_to, bits=bits)
+        console().print(text(str(repack_to)))
+        return
     cards = list_models()
     if name is not None:
         card = cards[name] if name in cards else load_model(name, device="cpu").card

@@ -9,6 +9,7 @@ from kikuchinet.models.registry import (
     load_model,
     model_bytes,
     model_from_bytes,
+    repack,
     save_model,
 )
 from kikuchinet.models.space_group_model import SpaceGroupModel
@@ -25,5 +26,6 @@ __all__ = [
     "load_model",
     "model_bytes",
     "model_from_bytes",
+    "repack",
     "save_model",
 ]

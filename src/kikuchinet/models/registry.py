@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +102,7 @@ def save_model(
     labels: str,
     details: Mapping[str, Any],
     abstain_below: float = 0.5,
+    bits: int = 16,
 ) -> ModelCard:
     """Write a network's weights and a first card into a folder.
 
@@ -112,6 +114,8 @@ def save_model(
         The network.
     name, version, architecture, classes, size, labels, details, abstain_below
         As in `ModelCard`.
+    bits
+        Per weight of a kernel: 16 or 8.
 
     Returns
     -------
@@ -119,7 +123,7 @@ def save_model(
         With temperature 1, until the model is calibrated.
     """
     folder = Path(folder)
-    digest = save_weights(network, folder / WEIGHTS_FILE)
+    digest = save_weights(network, folder / WEIGHTS_FILE, bits=bits)
     card = ModelCard(
         name=name,
         version=version,
@@ -132,4 +136,37 @@ def save_model(
         details=details,
     )
     card.save(folder / CARD_FILE)
+    return card
+
+
+def repack(name: str | Path, out: str | Path, *, bits: int = 8) -> ModelCard:
+    """Write a copy of a model whose kernels take fewer bits; its card says so.
+
+    Parameters
+    ----------
+    name
+        As in `load_model`.
+    out
+        Folder of the copy; it must hold no model yet.
+    bits
+        16 or 8, see `kikuchinet.models.weights_file.save_weights`.
+
+    Returns
+    -------
+    ModelCard
+        Of the copy: as it was, but for the digest and ``details["weight_bits"]``. Temperature and figures are the
+        original's.
+
+    Raises
+    ------
+    kikuchinet.errors.InputError
+        There is no such model, or a model is in `out`.
+    """
+    model = load_model(name, device="cpu")
+    out = Path(out)
+    if (out / CARD_FILE).exists() or (out / WEIGHTS_FILE).exists():
+        raise InputError(out, "holds a model already")
+    digest = save_weights(model.network, out / WEIGHTS_FILE, bits=bits)
+    card = replace(model.card, sha256=digest, details={**model.card.details, "weight_bits": bits})
+    card.save(out / CARD_FILE)
     return card

@@ -156,6 +156,8 @@ class TrainingConfig:
         How often the state is saved.
     abstain_below
         Goes to the model's card.
+    weight_bits
+        Per weight of a kernel in the model's file: 16 or 8.
     calibration_images
         Fresh simulated patterns, or validation patterns of a stored set, that the temperature is fitted on.
     model, optimiser, stopping
@@ -177,6 +179,7 @@ class TrainingConfig:
     replicas: int = 1
     checkpoint_minutes: float = 5.0
     abstain_below: float = 0.5
+    weight_bits: int = 16
     calibration_images: int = 4096
     model: ModelConfig = field(default_factory=ModelConfig)
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
@@ -189,6 +192,8 @@ class TrainingConfig:
     def __post_init__(self) -> None:
         if self.precision not in {"fp32", "bf16"}:
             raise InputError("precision", f"{self.precision!r} is neither fp32 nor bf16")
+        if self.weight_bits not in {8, 16}:
+            raise InputError("weight_bits", f"{self.weight_bits} is neither 16 nor 8")
         if not 1 <= self.replicas <= self.optimiser.batch_size // 2:
             raise InputError("replicas", "at least 1, and no more than half of batch_size")
         if (self.masters is None) != (self.stream is None):

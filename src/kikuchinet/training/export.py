@@ -67,6 +67,7 @@ def export(
         size=config.model.size,
         labels=config.labels,
         abstain_below=config.abstain_below,
+        bits=config.weight_bits,
         details={},
     )
     # Loaded again, so that what is calibrated and scored are the rounded weights that ship.
