@@ -212,6 +212,12 @@ def test_drawn_crystals_join_the_others_and_the_same_are_drawn_again(tmp_path):
     assert set(fewer) <= set(specs)
 
 
+def test_another_seed_of_the_drawn_crystals_changes_them_alone():
+    usual, other = plan(DRAWN), plan(replace(DRAWN, drawn_seed=1))
+    assert other[:3] == usual[:3]
+    assert not {s.key() for s in other[3:]} & {s.key() for s in usual[3:]}
+
+
 def test_drawn_crystals_carry_the_group_of_their_symmetry(tmp_path):
     config = replace(DRAWN, materials=("Ni",), others=(), prototype_variants=1, synthetic=((194, 1),))
     with pytest.MonkeyPatch.context() as patch:

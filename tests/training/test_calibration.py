@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pytest
 from scipy.special import softmax
 
+from kikuchinet.crystal import crystals
+from kikuchinet.datasets import MastersConfig, StreamConfig
+from kikuchinet.datasets.energies import EnergiesJob
+from kikuchinet.diffraction import ElectronTransport, MasterPattern, simulate
 from kikuchinet.errors import InputError
+from kikuchinet.models import load_model
+from kikuchinet.training import Phase, TrainingConfig, calibrate
 from kikuchinet.training.calibration import expected_calibration_error, fit_temperature
 
 
@@ -35,3 +43,43 @@ def test_calibration_error_is_nought_for_honest_probabilities_only():
 def test_broken_outputs_are_refused():
     with pytest.raises(InputError):
         fit_temperature(np.full((3, 2), np.nan), np.zeros(3, dtype=int))
+
+
+def test_a_model_is_calibrated_on_other_crystals(tiny_model, tmp_path, monkeypatch):
+    """The tiny model answers at random: no temperature can make it sure of anything."""
+    folder = tmp_path / "model"
+    shutil.copytree(tiny_model, folder)
+    before = load_model(folder).card
+    config = TrainingConfig(
+        name="others",
+        masters=MastersConfig(
+            materials=("NiAl", "Cr3Si", "Al", "Si", "Fe", "Al4Ni3"),
+            half_width=8,
+            preset="fast",
+            energies=1,
+            variants=1,
+        ),
+        stream=StreamConfig(camera="good", block=4, blocks_per_window=12),
+        phases=(Phase(32, (64, 64)),),
+    )
+    master = MasterPattern.load(simulate_once(tmp_path))
+    monkeypatch.setattr(EnergiesJob, "run", lambda self, progress=None: self.label(master))
+    card = calibrate(folder, config, count=192, cache_dir=tmp_path / "cache", progress=False)
+    assert card == load_model(folder).card
+    said = card.details["calibration"]
+    assert said["config"] == "others"
+    assert said["patterns"] == 96
+    assert said["temperature_before"] == before.temperature
+    assert card.temperature > 3.0 * before.temperature
+    assert said["expected_calibration_error"] < 0.6 * said["expected_calibration_error_before"]
+    with pytest.raises(InputError, match=r"has no card\.json"):
+        calibrate(tmp_path / "none", config)
+    with pytest.raises(InputError, match="describes no stream"):
+        calibrate(folder, TrainingConfig())
+
+
+def simulate_once(folder):
+    path = folder / "master.h5"
+    transport = ElectronTransport.simulate(crystals["Al"], energies=1, electrons=20_000)
+    simulate(crystals["Al"], half_width=8, preset="fast", transport=transport).save(path)
+    return path

@@ -127,3 +127,14 @@ def test_crystals_held_out_are_not_taught() -> None:
         if group < 221:
             continue
         assert count >= 3 or len(crystals(space_group=group)) <= 3
+
+
+def test_crystals_to_calibrate_on_are_neither_taught_nor_held_out() -> None:
+    taught = read_config(CONFIGS / "m3m-10.toml").masters
+    calibrated = read_config(CONFIGS / "m3m-10-calibration.toml").masters
+    assert taught is not None
+    assert calibrated is not None
+    assert calibrated.withheld == taught.withheld
+    assert calibrated.drawn_seed != taught.drawn_seed
+    # The named ones are those that were taught: none of them is held out.
+    assert {*calibrated.materials, *calibrated.others} <= {*taught.materials, *taught.others}

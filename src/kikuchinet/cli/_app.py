@@ -13,6 +13,7 @@ from kikuchinet._version import __version__
 from kikuchinet.cli._group import CommandGroup
 from kikuchinet.cli._quiet import quieten
 from kikuchinet.cli.benchmark import benchmark
+from kikuchinet.cli.calibrate import calibrate
 from kikuchinet.cli.crystals import crystals
 from kikuchinet.cli.evaluate import evaluate
 from kikuchinet.cli.explain import explain
@@ -32,7 +33,19 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for _command in (identify, crystals, simulate, generate, train, evaluate, explain, study, models, benchmark):
+for _command in (
+    identify,
+    crystals,
+    simulate,
+    generate,
+    train,
+    calibrate,
+    evaluate,
+    explain,
+    study,
+    models,
+    benchmark,
+):
     app.command()(_command)
 
 

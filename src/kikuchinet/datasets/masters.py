@@ -71,6 +71,8 @@ class MastersConfig:
         on as unseen.
     synthetic_sites
         Largest number of occupied orbits of synthetic crystals; few make small cells, which are simulated fast.
+    drawn_seed
+        Draws other crystals, and changes nothing else: for crystals that a model has not been shown.
     drawn_electrons
         Electrons of the Monte Carlo run of a drawn crystal; 0 for as many as others get. At one energy they decide the
         depths alone, and for a small cell they are most of the work.
@@ -98,6 +100,7 @@ class MastersConfig:
     synthetic: tuple[tuple[int, int], ...] = ()
     withheld: tuple[str, ...] = ()
     synthetic_sites: int = 3
+    drawn_seed: int = 0
     drawn_electrons: int = 0
     most_cost_s: float = 20.0
     energy_typical_kev: float = 20.0
@@ -262,7 +265,7 @@ def _drawn(config: MastersConfig) -> list[MasterSpec]:
     ]
     kinds: list[list[MasterSpec]] = []
     for name, count, make in makers:
-        rng = material_rng(config.seed, name)
+        rng = material_rng(config.seed, f"{name}, {config.drawn_seed}" if config.drawn_seed else name)
         kind: list[MasterSpec] = []
         for _ in range(count * _DRAWS_EACH):
             if len(kind) == count:

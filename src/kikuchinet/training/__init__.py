@@ -8,6 +8,7 @@ from kikuchinet.training.config import (
     TrainingConfig,
     read_config,
 )
+from kikuchinet.training.recalibration import calibrate
 from kikuchinet.training.run import TrainingResult, train
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "StoppingConfig",
     "TrainingConfig",
     "TrainingResult",
+    "calibrate",
     "read_config",
     "train",
 ]

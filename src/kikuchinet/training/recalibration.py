@@ -1,0 +1,92 @@
+"""Honest probabilities for crystals that a model was not taught: its temperature, fitted on others than it learnt from."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from scipy.special import softmax
+
+from kikuchinet.datasets import pattern_stream, prepare
+from kikuchinet.errors import InputError
+from kikuchinet.models import ModelCard, load_model
+from kikuchinet.models.card import CARD_FILE
+from kikuchinet.training.calibration import expected_calibration_error, fit_temperature
+from kikuchinet.training.config import TrainingConfig, read_config
+from kikuchinet.training.export import fresh_from_stream
+
+
+def calibrate(
+    model: str | Path,
+    config: str | Path | TrainingConfig,
+    *,
+    count: int = 6000,
+    cache_dir: str | Path = "cache",
+    progress: bool = True,
+) -> ModelCard:
+    """Fit a model's temperature on the fresh patterns that a configuration describes, and write it on the card.
+
+    A training run calibrates its model on fresh patterns of the crystals that it has shown. On crystals it has not shown
+    a network is right less often, but no less sure: give a configuration whose crystals are not those of the run.
+
+    Parameters
+    ----------
+    model
+        Folder of a model; its card is rewritten.
+    config
+        Describes ``[masters]`` and ``[stream]``; or the path of its file.
+    count
+        Patterns; the temperature is fitted on the first half, the expected calibration error is that of the second.
+    cache_dir
+        Where simulated master patterns are kept.
+    progress
+        Show a progress bar while they are made.
+
+    Returns
+    -------
+    ModelCard
+        As written. ``details["calibration"]`` says what was done.
+
+    Raises
+    ------
+    kikuchinet.errors.InputError
+        There is no such folder, or the configuration describes no stream of this model's classes.
+    """
+    folder = Path(model)
+    if not (folder / CARD_FILE).is_file():
+        raise InputError(model, f"has no {CARD_FILE}")
+    settings = config if isinstance(config, TrainingConfig) else read_config(config)
+    if settings.masters is None or settings.stream is None:
+        raise InputError(str(config), "describes no stream of simulated patterns")
+    network = load_model(folder)
+    masters = prepare(settings.masters, cache_dir, progress=progress)
+    stream = pattern_stream(
+        masters, network.classes, settings.stream, size=network.card.size, labels=network.card.labels
+    )
+    outputs, truths = [], []
+    for images, labels in fresh_from_stream(stream, count):
+        outputs.append(network.logits(images.cpu().numpy()))
+        truths.append(labels.cpu().numpy())
+    logits, truth = np.concatenate(outputs), np.concatenate(truths)
+    half = len(truth) // 2
+    temperature = fit_temperature(logits[:half], truth[:half])
+
+    def gap(divisor: float) -> float:
+        return expected_calibration_error(softmax(logits[half:] / divisor, axis=1), truth[half:])
+
+    calibration = {
+        "config": settings.name,
+        "patterns": half,
+        "temperature_before": network.card.temperature,
+        "accuracy": float((logits[half:].argmax(axis=1) == truth[half:]).mean()),
+        "expected_calibration_error_before": gap(network.card.temperature),
+        "expected_calibration_error": gap(temperature),
+    }
+    card = replace(
+        network.card,
+        temperature=temperature,
+        details={**network.card.details, "calibration": calibration},
+    )
+    card.save(folder / CARD_FILE)
+    return card
