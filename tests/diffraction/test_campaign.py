@@ -7,8 +7,11 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import dask
 import numpy as np
@@ -32,12 +35,24 @@ TOO_SMALL = replace(TINY, half_width=3)
 """Refused by the simulator, for its size."""
 
 
-def worker_processes() -> list[psutil.Process]:
-    return [
-        process
-        for process in psutil.Process().children(recursive=True)
-        if "spawn_main" in " ".join(process.cmdline())
-    ]
+def worker_processes() -> dict[int, psutil.Process]:
+    """Return the living processes that were started for clusters, by number."""
+    found = {}
+    for process in psutil.Process().children(recursive=True):
+        # One that was killed may be gone at any moment.
+        with suppress(psutil.NoSuchProcess):
+            if "spawn_main" in " ".join(process.cmdline()):
+                found[process.pid] = process
+    return found
+
+
+def listening(processes: Iterable[psutil.Process]) -> set[tuple[str, int]]:
+    return {
+        connection.laddr[:2]
+        for process in processes
+        for connection in process.net_connections()
+        if connection.status == psutil.CONN_LISTEN
+    }
 
 
 @pytest.fixture
@@ -130,26 +145,79 @@ def test_time_left_in_words():
 # ---------------------------------------------------------------- on a cluster
 
 
-class Witness:
-    """Watches a cluster run, and kills a worker process in the middle of its first job."""
+class Gate:
+    """Holds each job of a cluster, in the worker that has begun it, until it is opened.
 
-    def __init__(self) -> None:
-        self.running: set[tuple[str, ...]] = set()
-        self.listening: list[tuple[str, int]] = []
+    Whether the machine is fast or slow, what is to be seen of jobs that run can then be seen.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    @property
+    def begun(self) -> dict[int, str]:
+        """The crystal of the job that waits, or waited last, in each process."""
+        return {int(path.name): path.read_text() for path in self._folder.glob("[0-9]*")}
+
+    def open(self) -> None:
+        (self._folder / "open").touch()
+
+    def hold(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Have all jobs held that are sent to a cluster."""
+        folder = self._folder
+
+        # Local, so that dask sends it by value: a worker cannot import this file.
+        def work(job, key):
+            import os
+            import time
+
+            from kikuchinet.diffraction.cluster import _work
+
+            new = folder / f".{os.getpid()}"
+            new.write_text(job.name)
+            new.rename(folder / str(os.getpid()))
+            deadline = time.monotonic() + 300
+            while not (folder / "open").exists():
+                if time.monotonic() > deadline:
+                    return TimeoutError("nobody opened the gate")
+                time.sleep(0.02)
+            return _work(job, key)
+
+        monkeypatch.setattr(cluster, "_work", work)
+
+
+class Witness:
+    """Watches a cluster run, kills a worker process in the middle of its job, and waits for another in its place."""
+
+    def __init__(self, gate: Gate) -> None:
+        self._gate = gate
+        self._seen: dict[int, str] = {}
+        self._others = worker_processes()
+        self._listening = listening([psutil.Process()])
+        self.running: tuple[str, ...] = ()
+        self.begun: dict[int, str] = {}
+        self.listening: set[tuple[str, int]] = set()
         self.killed = 0
-        self.workers: dict[int, psutil.Process] = {}
+        self.in_its_place: set[int] = set()
+        self.processes: dict[int, psutil.Process] = {}
 
     def __call__(self, standing) -> None:
-        self.running.add(standing.running)
-        found = worker_processes()
-        self.workers.update({process.pid: process for process in found})
-        if standing.running and not self.killed:
-            for process in (psutil.Process(), *found):
-                self.listening += [
-                    c.laddr[:2] for c in process.net_connections() if c.status == psutil.CONN_LISTEN
-                ]
-            os.kill(found[0].pid, signal.SIGKILL)
-            self.killed = found[0].pid
+        # Those of the last time had begun before this standing was taken.
+        begun, self._seen = self._seen, self._gate.begun
+        if len(begun) == 2 and not self.killed:
+            self.running, self.begun = standing.running, begun
+            self._remember()
+            self.listening = listening([psutil.Process(), *self.processes.values()]) - self._listening
+            self.killed = min(begun)
+            os.kill(self.killed, signal.SIGKILL)
+        elif len(begun) == 3 and not self.in_its_place:
+            self.in_its_place = begun.keys() - self.begun.keys()
+            self._remember()
+            self._gate.open()
+
+    def _remember(self) -> None:
+        found = worker_processes().items()
+        self.processes |= {pid: process for pid, process in found if pid not in self._others}
 
 
 @pytest.fixture(scope="module")
@@ -165,17 +233,19 @@ def cluster_run(tmp_path_factory, silicon):
     """
     jobs = [TOO_SMALL, TINY, *(replace(TINY, crystal=crystals[name]) for name in ("W", "Si"))]
     store = MasterCache(tmp_path_factory.mktemp("store"))
-    before = {c.laddr[:2] for c in psutil.Process().net_connections() if c.status == psutil.CONN_LISTEN}
-    witness = Witness()
-    ended = {one.job.key: one for one in simulate_many(jobs, store, workers=2, watch=witness)}
-    witness.listening = [address for address in witness.listening if address not in before]
+    gate = Gate(tmp_path_factory.mktemp("gate"))
+    witness = Witness(gate)
+    with pytest.MonkeyPatch.context() as patch:
+        gate.hold(patch)
+        ended = {one.job.key: one for one in simulate_many(jobs, store, workers=2, watch=witness)}
     return jobs, store, ended, witness
 
 
 def test_a_killed_worker_loses_no_job(cluster_run):
     jobs, store, ended, witness = cluster_run
-    assert witness.killed
-    assert len(witness.workers) >= 3  # two, and the one that took the place of the killed one
+    assert witness.killed in witness.begun
+    assert len(witness.in_its_place) == 1
+    assert witness.processes.keys() >= witness.begun.keys() | witness.in_its_place
     assert set(ended) == {one.key for one in jobs}
     for one in jobs[1:]:
         assert ended[one.key].error is None
@@ -197,32 +267,39 @@ def test_a_worker_computes_what_this_process_does(cluster_run, silicon):
 
 
 def test_two_jobs_run_at_a_time_and_are_named(cluster_run):
-    assert max(len(names) for names in cluster_run[3].running) == 2
+    witness = cluster_run[3]
+    assert len(witness.running) == 2
+    assert sorted(witness.running) == sorted(witness.begun.values())
 
 
 def test_nothing_listens_beyond_this_machine_and_no_page_is_served(cluster_run):
-    listening = cluster_run[3].listening
-    assert all(ipaddress.ip_address(host).is_loopback for host, _ in listening)
+    addresses = cluster_run[3].listening
+    assert all(ipaddress.ip_address(host).is_loopback for host, _ in addresses)
     # The scheduler, and for each process its keeper and itself; a page would be one more for each.
-    assert len(listening) == 1 + 2 * 2
+    assert len(addresses) == 1 + 2 * 2
 
 
 def test_no_process_is_left(cluster_run):
-    _, alive = psutil.wait_procs(list(cluster_run[3].workers.values()), timeout=10)
+    _, alive = psutil.wait_procs(list(cluster_run[3].processes.values()), timeout=60)
     assert not alive
 
 
-def test_a_job_whose_workers_always_die_is_given_up(capfd):
+def test_a_job_whose_workers_always_die_is_given_up(capfd, monkeypatch, tmp_path):
+    gate = Gate(tmp_path)
+    gate.hold(monkeypatch)
+    killed: set[int] = set()
+
     def kill(standing):
-        if standing.running:
-            for process in worker_processes():
-                process.kill()
+        for pid in gate.begun.keys() - killed:
+            os.kill(pid, signal.SIGKILL)
+            killed.add(pid)
 
     with dask.config.set({"distributed.scheduler.allowed-failures": 0}):
-        ended = [one for one in simulate_many([TINY, TOO_SMALL], workers=2, watch=kill) if one.job is TINY]
-    assert len(ended) == 1
-    assert isinstance(ended[0].error, InputError)
-    assert "died" in str(ended[0].error)
+        ended = list(simulate_many([TINY, TOO_SMALL], workers=2, watch=kill))
+    assert len(ended) == len(killed) == 2
+    for one in ended:
+        assert isinstance(one.error, InputError)
+        assert "died" in str(one.error)
     assert capfd.readouterr().err == ""
 
 
