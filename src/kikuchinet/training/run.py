@@ -167,19 +167,32 @@ def train_stream(
 def start_from(module: SpaceGroupModule, config: TrainingConfig) -> None:
     """Put the weights of the model that `config.start` names, if any, into the network.
 
+    Where that model has other classes, the last layer's rows of the classes that both have are taken over, and the others
+    stay random.
+
     Raises
     ------
     kikuchinet.errors.InputError
-        There is no such model, or it has other classes or another architecture.
+        There is no such model, or it has another architecture.
     """
     if not config.start:
         return
     model = load_model(config.start, device="cpu")
-    if model.classes != config.model.classes or model.card.architecture != config.model.architecture:
-        raise InputError(
-            config.start, "has other classes or another architecture than the run that starts from it"
-        )
-    module.network.load_state_dict(model.network.state_dict())
+    if model.card.architecture != config.model.architecture:
+        raise InputError(config.start, "has another architecture than the run that starts from it")
+    learnt = model.network.state_dict()
+    if model.classes != config.model.classes:
+        own = module.network.state_dict()
+        shared = [group for group in config.model.classes if group in model.classes]
+        there = [model.classes.index(group) for group in shared]
+        here = [config.model.classes.index(group) for group in shared]
+        for name in learnt:
+            # The last layer alone has a row for each class.
+            if learnt[name].shape != own[name].shape:
+                rows = own[name].clone()
+                rows[here] = learnt[name][there]
+                learnt[name] = rows
+    module.network.load_state_dict(learnt)
 
 
 def describe_materials(masters: MasterSet) -> dict[str, dict[str, int]]:
