@@ -138,3 +138,12 @@ def test_crystals_to_calibrate_on_are_neither_taught_nor_held_out() -> None:
     assert calibrated.drawn_seed != taught.drawn_seed
     # The named ones are those that were taught: none of them is held out.
     assert {*calibrated.materials, *calibrated.others} <= {*taught.materials, *taught.others}
+
+
+def test_what_the_ten_groups_start_from_was_not_shown_the_held_out_crystals_either() -> None:
+    held = read_config(CONFIGS / "m3m-10-held-out.toml").masters
+    assert held is not None
+    for path in CONFIGS.glob("xception-m3m-6*.toml"):
+        shown = read_config(path).masters
+        assert shown is not None
+        assert not {*shown.materials, *shown.others} & set(held.materials), path.name
