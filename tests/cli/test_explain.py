@@ -63,6 +63,34 @@ def test_summary_pools_the_table(out):
     assert summary["overlays_that_do_not_fit"] == 0
 
 
+def test_a_pattern_without_heat_is_told_in_words(tmp_path, tiny_model, monkeypatch):
+    from kikuchinet.explanation import figures, gradcam
+
+    found = gradcam.heat_maps
+
+    def cold(*args, **kwargs):
+        maps = found(*args, **kwargs)
+        for heat in maps:
+            # An untrained model may leave any of the patterns cold.
+            heat[:, :20] = 1.0
+            heat[1] = 0.0
+        return maps
+
+    drawn = []
+    monkeypatch.setattr(gradcam, "heat_maps", cold)
+    monkeypatch.setattr(figures, "_say_no_heat", lambda ax, group: drawn.append((ax.get_title(), group)))
+    out = tmp_path / "out"
+    result = invoke("--out", out, "--example", "--model", tiny_model, "--count", 3)
+    assert result.exit_code == 0, result.stderr
+    assert "No Grad-CAM heat on 1 of 3 patterns (pattern_00004.png)" in result.stdout
+    assert "2 of 3" in result.stdout
+    table = pd.read_csv(out / "explanation.csv")
+    assert table["heat"].tolist() == [True, False, True]
+    # Both maps of that pattern, and of no other.
+    assert [title.split(" for ")[0] for title, _ in drawn] == ["Grad-CAM", "guided Grad-CAM"]
+    assert {group for _, group in drawn} == {table["space_group"][1]}
+
+
 def test_hough_indexing_finds_what_the_file_says(tmp_path, tiny_model):
     words = ("--example", "--model", tiny_model, "--crystal", "Ni", "--orientation", "hough", "--count", 3)
     table, _ = explained(tmp_path / "out", *words)

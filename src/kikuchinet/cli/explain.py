@@ -11,6 +11,7 @@ import typer
 from kikuchinet.cli._group import complain
 from kikuchinet.cli._output import console, table, text
 from kikuchinet.cli._pattern_center import NAMES, Convention, parse_center
+from kikuchinet.cli._pattern_options import DeviceName, Example, ModelName, PatternInputs
 from kikuchinet.cli._progress import progress
 from kikuchinet.errors import InputError
 
@@ -31,18 +32,8 @@ def explain(
     out: Annotated[
         Path, typer.Option("--out", help="Folder for pictures and tables; made if it does not exist.")
     ],
-    inputs: Annotated[
-        list[Path] | None,
-        typer.Argument(
-            help="Pattern files that kikuchipy reads, images (TIFF, PNG, BMP, JPEG), or folders of images.",
-            metavar="INPUT...",
-            show_default=False,
-        ),
-    ] = None,
-    model: Annotated[
-        str | None,
-        typer.Option("--model", help="A shipped model (see 'kikuchinet models') or a folder with one."),
-    ] = None,
+    inputs: PatternInputs = None,
+    model: ModelName = None,
     crystal: Annotated[
         list[str] | None,
         typer.Option(
@@ -86,13 +77,8 @@ def explain(
         ),
     ] = 64,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of the random orientations of chance.")] = 0,
-    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, ...")] = "auto",
-    example: Annotated[
-        bool,
-        typer.Option(
-            "--example", help="Take the measured nickel patterns inside kikuchipy in place of INPUT."
-        ),
-    ] = False,
+    device: DeviceName = "auto",
+    example: Example = False,
 ) -> None:
     """Show where a model sees what it answers: Grad-CAM and guided Grad-CAM of its last convolution.
 
@@ -177,13 +163,15 @@ def _geometry(
 
 
 def _print(summary: dict[str, Any], out: Path) -> None:
-    from kikuchinet.explanation.run import heat_lines
+    from kikuchinet.explanation.run import cold_sentence, heat_lines
 
     if lines := heat_lines(summary):
-        rows = table("map", "on", "share of the heat (95 %)", "chance (95 %)", "so")
+        rows = table("map", "on", "patterns with heat", "share of the heat (95 %)", "chance (95 %)", "so")
         for line in lines:
             rows.add_row(*line)
         console().print(rows)
+    if cold := cold_sentence(summary):
+        console().print(text(cold), soft_wrap=True)
     console().print(text(summary["overlay"]), soft_wrap=True)
     if summary["overlays_that_do_not_fit"]:
         complain(

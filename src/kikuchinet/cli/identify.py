@@ -13,6 +13,7 @@ from kikuchinet.cli._group import BAD_INPUT, complain
 from kikuchinet.cli._identify_output import print_result
 from kikuchinet.cli._output import console, text
 from kikuchinet.cli._pattern_center import NAMES, Convention, parse_center
+from kikuchinet.cli._pattern_options import DeviceName, Example, ModelName, PatternInputs
 from kikuchinet.cli._progress import progress, staged_progress
 from kikuchinet.errors import InputError
 
@@ -26,21 +27,11 @@ class Precision(StrEnum):
 
 
 def identify(
-    inputs: Annotated[
-        list[Path] | None,
-        typer.Argument(
-            help="Pattern files that kikuchipy reads, images (TIFF, PNG, BMP, JPEG), or folders of images.",
-            metavar="INPUT...",
-            show_default=False,
-        ),
-    ] = None,
+    inputs: PatternInputs = None,
     out: Annotated[
         Path, typer.Option("--out", help="Folder for the results; made if it does not exist.")
     ] = ...,  # type: ignore[assignment]
-    model: Annotated[
-        str | None,
-        typer.Option("--model", help="A shipped model (see 'kikuchinet models') or a folder with one."),
-    ] = None,
+    model: ModelName = None,
     roi: Annotated[
         str,
         typer.Option(
@@ -115,7 +106,7 @@ def identify(
             show_default=False,
         ),
     ] = None,
-    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, ...")] = "auto",
+    device: DeviceName = "auto",
     precision: Annotated[
         Precision,
         typer.Option(
@@ -132,12 +123,7 @@ def identify(
             "Without it, this machine's cores do.",
         ),
     ] = None,
-    example: Annotated[
-        bool,
-        typer.Option(
-            "--example", help="Take the measured nickel patterns inside kikuchipy in place of INPUT."
-        ),
-    ] = False,
+    example: Example = False,
 ) -> None:
     """Identify the space group of Kikuchi patterns.
 

@@ -80,8 +80,9 @@ def _draw_row(
         shown = ax.imshow(
             np.sqrt(heat) if name.startswith("guided") else heat, cmap="inferno", vmin=0, vmax=1, alpha=0.65
         )
-        nothing = "" if heat.any() else ": no heat"
-        ax.set_title(f"{name} for {group} {symbol}{nothing}", fontsize=8)
+        ax.set_title(f"{name} for {group} {symbol}", fontsize=8)
+        if not heat.any():
+            _say_no_heat(ax, group)
     bar = part.colorbar(shown, ax=guided_ax, shrink=0.8)
     bar.ax.tick_params(labelsize=6)
     bar.set_label("heat (guided: its root)", fontsize=6)
@@ -93,6 +94,20 @@ def _draw_row(
     best = int(answer.argmax())
     said = f"answer {explanation.identification.classes[best]}, probability {answer[best]:.2f}"
     part.suptitle(f"{title}: {said}" if title else said, fontsize=9)
+
+
+def _say_no_heat(ax: Axes, group: int) -> None:
+    ax.text(
+        0.5,
+        0.5,
+        f"no heat: nothing in the\nlast convolution speaks\nfor {group} on the whole",
+        transform=ax.transAxes,
+        ha="center",
+        va="center",
+        fontsize=7,
+        bbox={"facecolor": "white", "edgecolor": "black", "linewidth": 0.5},
+        zorder=5,
+    )
 
 
 def draw_bands(ax: Axes, features: PatternFeatures, strongest: int = _BANDS_DRAWN) -> None:

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 TABLE_FILE, SUMMARY_FILE = "explanation.csv", "explanation.json"
 MAPS = {"grad_cam": "Grad-CAM", "guided": "guided Grad-CAM"}
 _BATCH = 16
+_NAMED = 5
+"""Patterns without heat that are named one by one."""
 _DEFAULT_ENERGY_KEV = 20.0
 
 
@@ -228,6 +230,7 @@ def _row(
         "reason": placement.reason,
         **dict(zip(("qa", "qb", "qc", "qd"), quaternion.tolist(), strict=True)),
         "mad_deg": placement.mad_deg,
+        "heat": "true" if explanation.grad_cam[at].any() else "false",
     }
 
 
@@ -305,6 +308,7 @@ def _summary(
         "with_overlay": len(placed),
         "overlays_that_do_not_fit": doubtful,
         "overlay": overlay_sentence(len(frame), len(placed), doubtful, frame["reason"]),
+        "without_heat": frame.loc[frame["heat"] == "false", "picture"].tolist(),
         "heat": heat,
     }
 
@@ -324,12 +328,25 @@ def overlay_sentence(n: int, placed: int, doubtful: int, reasons: pd.Series) -> 
     return words + "."
 
 
-def heat_lines(summary: dict[str, Any]) -> list[tuple[str, str, str, str, str]]:
-    """Return rows of words: map, feature, share, chance, verdict."""
+def cold_sentence(summary: dict[str, Any]) -> str:
+    """Return in words which patterns have no heat, and why; empty where all have some."""
+    cold = summary["without_heat"]
+    if not cold:
+        return ""
+    named = ", ".join(cold[:_NAMED]) + (f" and {len(cold) - _NAMED} more" if len(cold) > _NAMED else "")
+    return (
+        f"No Grad-CAM heat on {len(cold)} of {summary['patterns']} patterns ({named}): nothing in the last convolution "
+        "speaks for the group on the whole. They count nowhere in the shares of heat."
+    )
+
+
+def heat_lines(summary: dict[str, Any]) -> list[tuple[str, str, str, str, str, str]]:
+    """Return rows of words: map, feature, patterns with heat of all with an overlay, share, chance, verdict."""
     return [
         (
             MAPS[heat_name],
             LABELS[name],
+            f"{figures['n_patterns']} of {summary['with_overlay']}",
             f"{figures['share']:.3f}"
             + ("" if figures["low"] is None else f" ({figures['low']:.3f} to {figures['high']:.3f})"),
             f"{figures['chance']:.3f} ({figures['chance_low']:.3f} to {figures['chance_high']:.3f})",
