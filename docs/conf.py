@@ -43,23 +43,27 @@ nb_merge_streams = True
 html_theme = "pydata_sphinx_theme"
 html_title = f"kikuchinet {release}"
 html_show_sourcelink = False
-html_theme_options = {"navigation_with_keys": False, "show_toc_level": 2, "header_links_before_dropdown": 6}
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_theme_options = {"navigation_with_keys": False, "show_toc_level": 2, "header_links_before_dropdown": 5}
 
 
-_HIDDEN = {"index", "api", "changelog", "contributing"}
+_NO_GUIDE = {"index", "guide", "api", "changelog", "contributing"}
 
 
-def _front_page(app: object, docname: str, source: list[str]) -> None:
-    """Make the front page of README, whose links are right on a code host, and of all pages that there are."""
+def _fill(app: object, docname: str, source: list[str]) -> None:
+    """Make the front page of README, whose links are right on a code host, and the guide of all pages that there are."""
+    if docname == "guide":
+        pages = sorted(page.stem for page in Path(__file__).parent.glob("*.md") if page.stem not in _NO_GUIDE)
+        source[0] = source[0].replace("PAGES", "\n".join(pages))
     if docname != "index":
         return
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     for old, new in (("](docs/", "]("), ("(CHANGELOG.md)", "(changelog.md)"), ("(CONTRIBUTING.md)", "(contributing.md)")):
         text = text.replace(old, new)
-    pages = sorted(page.stem for page in Path(__file__).parent.glob("*.md") if page.stem not in _HIDDEN)
-    source[0] = text + source[0].replace("PAGES", "\n".join(pages))
+    source[0] = text + source[0]
 
 
 def setup(app: object) -> None:
     """Register what is above."""
-    app.connect("source-read", _front_page)  # type: ignore[attr-defined]
+    app.connect("source-read", _fill)  # type: ignore[attr-defined]
