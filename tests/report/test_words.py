@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -45,6 +47,36 @@ def test_two_phases_are_never_clear():
     assert answer.pooled.probability > 0.5
     assert answer.verdict != "clear"
     assert any("several phases" in reason for reason in words.reasons(answer))
+
+
+FCC = ModelCard("m", "1", "test_resnet", (225, 227, 229), (64, 64), "visible", "0" * 64)
+
+
+def test_clear_is_what_the_ladder_is_sure_of():
+    # Two groups of one lattice: that much is sure, and no more.
+    values = np.array([[0.6, 0.38, 0.02], [0.4, 0.58, 0.02]] * 3)
+    answer = replace(result(values, FCC), answers=(_answer(values, FCC.classes),))
+    assert max(answer.pooled.probability, 0.95) == 0.95
+    assert answer.sure_step == answer.ladder.deepest
+    said = words.verdict(answer)
+    assert (answer.verdict, said.level, said.part) == ("partly", "partly", "Bravais lattice cF")
+    assert not said.answers
+    assert "are sure of one thing: Bravais lattice cF" in said.sentence
+    assert "The space group is not" in said.sentence
+    # The step is sure, but single answers do not share it: several phases.
+    mixed = np.array([[0.99, 0.005, 0.005]] * 3 + [[0.2, 0.2, 0.6]] * 5)
+    several = replace(result(mixed, FCC), answers=(_answer(mixed, FCC.classes),))
+    assert several.ladder.deepest is not None
+    assert several.shared(several.ladder.levels[0]) == 3 / 8
+    assert several.sure_step is None
+    assert several.verdict == "likely"
+
+
+def _answer(values, classes) -> SourceAnswer:
+    groups = np.asarray(classes)[values.argmax(axis=1)]
+    source = PatternSource("input", ["input"] * len(values), lambda a, b: [np.eye(16)] * (b - a))
+    said = Identification(classes, values, groups, ("",) * len(values), pool_correlation=0.1)
+    return SourceAnswer(source, said, np.zeros(len(values)))
 
 
 def test_undecided_is_a_hint_only():

@@ -61,8 +61,8 @@ class Level:
 
     @property
     def title(self) -> str:
-        """The step's name in words."""
-        return self.name.replace("_", " ")
+        """The step's name in words; Bravais and Laue are people."""
+        return self.name.replace("_", " ").replace("bravais", "Bravais").replace("laue", "Laue")
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from kikuchinet.identification.extras import (
     scan_summary,
 )
 from kikuchinet.identification.grains import GrainAnswers, Grains, pool_grains
-from kikuchinet.identification.levels import LadderAnswer, ladder_answer
+from kikuchinet.identification.levels import LadderAnswer, Level, ladder_answer, level_probabilities
 from kikuchinet.identification.limits import LookAlike, look_alikes
 from kikuchinet.identification.maps import group_colours
 from kikuchinet.identification.phases import FoundPhase, find_phases
@@ -35,10 +35,8 @@ if TYPE_CHECKING:
     from kikuchinet.identification.fitting import PhaseFit
     from kikuchinet.patterns import PatternSource
 
-CLEAR = 0.95
-"""From this pooled probability on, an answer is called clear."""
 LIKELY = 0.5
-"""From this pooled probability on, an answer is called likely; below, undecided."""
+"""From this pooled probability on, a space group that is not sure is called likely; below, undecided."""
 
 CSV_COLUMNS = (
     "source", "index", "row", "column", "space_group", "symbol", "probability", "point_group", "bravais_lattice",
@@ -178,18 +176,49 @@ class IdentificationResult:
 
     @property
     def verdict(self) -> str:
-        """``clear``, ``likely``, ``undecided``, or ``none`` without any evidence.
+        """``clear``, ``partly``, ``likely``, ``undecided``, or ``none`` without any evidence.
 
         Notes
         -----
-        By the pooled probability. An answer that fewer than half of the single answers share is at best likely, however
-        high that probability is: the input may hold several phases, or the model may be out of its depth.
+        By the symmetry ladder: clear where the space group itself is sure, partly where only a step that says less is
+        (`kikuchinet.identification.levels.SURE`; premises of the model do not count), else by the space group's pooled
+        probability. A step that fewer than half of the single answers share is not taken for sure, however high its
+        probability is: the input may hold several phases, or the model may be out of its depth.
         """
         if self.pooled is None:
             return "none"
-        if self.pooled.probability >= CLEAR and self.agreement >= 0.5:
-            return "clear"
+        deepest = self.sure_step
+        if deepest is not None:
+            return "clear" if deepest.name == "space_group" else "partly"
         return "likely" if self.pooled.probability >= LIKELY else "undecided"
+
+    @property
+    def sure_step(self) -> Level | None:
+        """The deepest step of the ladder that is sure and that half of the single answers share; None if there is none."""
+        steps = self.ladder
+        if steps is None:
+            return None
+        return next((step for step in steps.levels if step.finding and self.shared(step) >= 0.5), None)
+
+    def shared(self, step: Level) -> float:
+        """Return the share of the patterns answered one by one that say the same at a step of the ladder; 1 if none was.
+
+        Parameters
+        ----------
+        step
+            Of `ladder`.
+        """
+        answers, counts = np.unique(
+            self.identification.space_groups[~self.identification.abstained], return_counts=True
+        )
+        if not answers.size:
+            return 1.0
+        classes = self.card.classes
+        values, member = level_probabilities(np.eye(len(classes)), classes, step.name)
+        same = dict(zip(classes, member[:, values.index(step.value)] > 0.0, strict=True))
+        return float(
+            sum(n for group, n in zip(answers.tolist(), counts, strict=True) if same[group]) / counts.sum()
+        )
 
     @cached_property
     def colours(self) -> dict[int, str]:

@@ -13,6 +13,7 @@ from kikuchinet.report._symbols import hermann_mauguin
 
 LABELS = {
     "clear": "clear answer",
+    "partly": "sure in part",
     "likely": "likely, not certain",
     "undecided": "undecided",
     "none": "nothing to see",
@@ -36,20 +37,23 @@ class Verdict:
     Parameters
     ----------
     level
-        ``clear``, ``likely``, ``undecided`` or ``none``.
+        As `IdentificationResult.verdict` has it.
     label
         The same for people.
     sentence
         The answer in one or two sentences.
+    part
+        What is sure where the space group is not, such as ``Bravais lattice cF``; else empty.
     """
 
     level: str
     label: str
     sentence: Markup
+    part: str = ""
 
     @property
     def answers(self) -> bool:
-        """Whether there is an answer at all, and not only a hint."""
+        """Whether a space group is answered, and not only hinted at."""
         return self.level in {"clear", "likely"}
 
 
@@ -91,13 +95,27 @@ def verdict(result: IdentificationResult) -> Verdict:
     verb = {"clear": "say", "likely": "most likely show"}.get(level)
     if verb is not None and pooled.n_patterns == 1:
         verb = {"clear": "says", "likely": "most likely shows"}[level]
-    if verb is None:
+    step = result.sure_step
+    part = ""
+    if level == "partly" and step is not None:
+        part = f"{step.title} {step.value}"
+        text = Markup(
+            "{} {} sure of one thing: {}, with probability {}. The space group is not; the first among them is {} {}."
+        ).format(
+            taken,
+            "is" if pooled.n_patterns == 1 else "are",
+            part,
+            probability(step.probability),
+            named(pooled.space_group),
+            how,
+        )
+    elif verb is None:
         text = Markup(
             "{} {} not decide between groups. The first among them is {}, {}; read it as a hint, not as an answer."
         ).format(taken, "does" if pooled.n_patterns == 1 else "do", what, how)
     else:
         text = Markup("{} {} {}, {}.").format(taken, verb, what, how)
-    return Verdict(level, LABELS[level], text)
+    return Verdict(level, LABELS[level], text, part)
 
 
 def reasons(result: IdentificationResult) -> list[Markup]:

@@ -102,7 +102,9 @@ def view(result: IdentificationResult, folder: Path, model: SpaceGroupModel | No
     shown = chosen(result.identification, scans, fitted_patterns(result))
     pictures = picture_rows(result, shown, model)
     said = words.verdict(result)
-    title = f"{winner['symbol']} ({winner['number']})" if winner and said.answers else "no answer"
+    title = (
+        f"{winner['symbol']} ({winner['number']})" if winner and said.answers else said.part or "no answer"
+    )
     n = len(result.identification)
     return {
         "version": __version__,
