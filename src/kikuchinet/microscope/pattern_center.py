@@ -94,22 +94,9 @@ def to_bruker(
     .. [1] https://kikuchipy.org, tutorial "Reference frames".
     .. [2] M. A. Jackson, E. Pascal, M. De Graef, Integr. Mater. Manuf. Innov. 8 (2019) 226-246.
     """
-    kind = canonical_convention(convention)
-    pc = np.array(pattern_center, dtype=np.float64)
-    if pc.ndim == 0 or pc.shape[-1] != 3:
-        raise InputError("pattern centre", f"needs three numbers (x, y, z), got shape {pc.shape}")
-    rows, columns = shape
-    x, y, z = pc[..., 0], pc[..., 1], pc[..., 2]
-    if kind == "tsl":
-        y, z = 1.0 - y, z * (min(rows, columns) / rows)
-    elif kind == "oxford":
-        y, z = 1.0 - y * (columns / rows), z * (columns / rows)
-    elif kind.startswith("emsoft"):
-        sign = -1.0 if kind == "emsoft5" else 1.0
-        x = 0.5 + sign * x / (columns * binning)
-        y = 0.5 - y / (rows * binning)
-        z = z / (rows * binning * px_size_um)
-    return np.stack([x, y, z], axis=-1)
+    pc = _three_numbers(pattern_center)
+    offset, scale = _offset_and_scale(convention, shape, binning, px_size_um)
+    return offset + scale * pc
 
 
 def from_bruker(
@@ -134,17 +121,30 @@ def from_bruker(
     numpy.ndarray
         Same shape as `pattern_center`, in `convention`.
     """
-    kind = canonical_convention(convention)
+    pc = _three_numbers(pattern_center)
+    offset, scale = _offset_and_scale(convention, shape, binning, px_size_um)
+    return (pc - offset) / scale
+
+
+def _three_numbers(pattern_center: ArrayLike) -> NDArray[np.float64]:
     pc = np.array(pattern_center, dtype=np.float64)
+    if pc.ndim == 0 or pc.shape[-1] != 3:
+        raise InputError("pattern centre", f"needs three numbers (x, y, z), got shape {pc.shape}")
+    return pc
+
+
+def _offset_and_scale(
+    convention: str, shape: tuple[int, int], binning: float, px_size_um: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return (3,) each: Bruker's x, y, z where a convention's are 0, and by how much they grow with those."""
+    kind = canonical_convention(convention)
     rows, columns = shape
-    x, y, z = pc[..., 0], pc[..., 1], pc[..., 2]
     if kind == "tsl":
-        y, z = 1.0 - y, z / (min(rows, columns) / rows)
-    elif kind == "oxford":
-        y, z = (1.0 - y) * (rows / columns), z * (rows / columns)
-    elif kind.startswith("emsoft"):
+        return np.array([0.0, 1.0, 0.0]), np.array([1.0, -1.0, min(rows, columns) / rows])
+    if kind == "oxford":
+        return np.array([0.0, 1.0, 0.0]), np.array([1.0, -columns / rows, columns / rows])
+    if kind.startswith("emsoft"):
         sign = -1.0 if kind == "emsoft5" else 1.0
-        x = sign * (x - 0.5) * columns * binning
-        y = (0.5 - y) * rows * binning
-        z = z * rows * binning * px_size_um
-    return np.stack([x, y, z], axis=-1)
+        width, height = columns * binning, rows * binning
+        return np.array([0.5, 0.5, 0.0]), np.array([sign / width, -1.0 / height, 1.0 / (height * px_size_um)])
+    return np.zeros(3), np.ones(3)
