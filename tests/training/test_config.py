@@ -94,7 +94,8 @@ def test_a_configuration_survives_json():
         ("[optimiser]\nname = 'sgd'", "neither adam nor adamw"),
         ("[optimiser]\nschedule = 'onecycle'", "only streams"),
         ("[masters]\nmaterials = ['Al']", r"both \[masters\] and \[stream\]"),
-        ("[masters]\npreset = 'fast'", "entry 'materials' is missing"),
+        ("[masters]\npreset = 'fast'", "no materials are named"),
+        ("[[phases]]\nsize = [32, 32]", "entry 'images' is missing"),
         ("model = 3", "must be a table"),
         ("[[phases]]\nimages = 33\nsize = [32, 32]", "multiple of batch_size"),
         ("precision = 'fp8'", "neither fp32 nor bf16"),
@@ -107,6 +108,17 @@ def test_wrong_configurations_are_refused(tmp_path, text, cause):
     with pytest.raises(InputError, match=cause) as caught:
         read_config(path)
     assert caught.value.subject == str(path)
+
+
+def test_cif_files_are_taken_from_the_configurations_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "runs"
+    folder.mkdir()
+    text = f"[[phases]]\nimages = 32\nsize = [32, 32]\n[masters]\ncifs = ['cifs', '{tmp_path}/a.cif']\n[stream]\n"
+    (folder / "run.toml").write_text(text)
+    config = read_config("runs/run.toml")
+    assert config.masters.cifs == (str(folder / "cifs"), str(tmp_path / "a.cif"))
+    assert config.masters.materials == ()
 
 
 def test_a_missing_configuration_is_refused(tmp_path):

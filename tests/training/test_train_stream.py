@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import signal
 import threading
@@ -140,6 +141,20 @@ def test_a_folder_belongs_to_one_run(config, masters, masters_config, tmp_path):
         claim(tmp_path / "run", replace(config, seed=9), resume=True)
     with pytest.raises(InputError, match="no training run to resume"):
         claim(tmp_path / "empty", config, resume=True)
+
+
+def test_a_run_begun_before_an_entry_existed_is_the_same_run(config, masters_config, tmp_path):
+    claim(tmp_path, config, resume=False)
+    described = tmp_path / "config.json"
+    recorded = json.loads(described.read_text())
+    del recorded["masters"]["cifs"]
+    described.write_text(json.dumps(recorded))
+    claim(tmp_path, config, resume=True)
+    with pytest.raises(InputError, match="another configuration"):
+        claim(tmp_path, replace(config, masters=replace(masters_config, cifs=("a.cif",))), resume=True)
+    described.write_text("{")
+    with pytest.raises(InputError, match="another configuration"):
+        claim(tmp_path, config, resume=True)
 
 
 def test_a_configuration_without_a_stream_is_refused(tmp_path):

@@ -89,15 +89,11 @@ def _from_library(name: str) -> ChosenCrystal:
 
 def _cif_files(word: str) -> list[Path]:
     from kikuchinet.crystal import crystals
+    from kikuchinet.crystal.cif import cif_files
 
     path = Path(word)
-    if path.is_dir():
-        files = sorted(file for file in path.iterdir() if file.suffix.lower() == ".cif" and file.is_file())
-        if not files:
-            raise InputError(path, "a folder without any CIF file (.cif)")
-        return files
-    if path.is_file():
-        return [path]
+    if path.is_dir() or path.is_file():
+        return cif_files(path)
     if path.suffix.lower() == ".cif":
         raise InputError(path, "no such file")
     # Raises, and says which names come near.

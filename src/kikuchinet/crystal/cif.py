@@ -35,6 +35,30 @@ _NAME_TAGS = (
 )
 
 
+def cif_files(path: str | Path) -> list[Path]:
+    """Return a CIF file, or those of a folder, by name.
+
+    Parameters
+    ----------
+    path
+        A file, whatever its name, or a folder with files that end in ``.cif``.
+
+    Raises
+    ------
+    InputError
+        There is no such file or folder, or the folder holds no CIF file.
+    """
+    path = Path(path)
+    if path.is_file():
+        return [path]
+    if not path.is_dir():
+        raise InputError(path, "does not exist")
+    files = sorted(file for file in path.iterdir() if file.suffix.lower() == ".cif" and file.is_file())
+    if not files:
+        raise InputError(path, "a folder without any CIF file (.cif)")
+    return files
+
+
 def read_cif(path: str | Path) -> Crystal:
     """Read a crystal from a CIF file.
 

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kikuchinet.crystal import Crystal, SyntheticRanges, crystals, prototype_variant, synthetic_crystal
+from kikuchinet.datasets.cifs import cif_crystals
 from kikuchinet.datasets.energies import EnergiesJob
 from kikuchinet.datasets.labels import visible_or_literal
 from kikuchinet.diffraction import MasterPattern
@@ -46,6 +47,9 @@ class MastersConfig:
     ----------
     materials
         Names in the library of crystals: what a model is made for and scored on.
+    cifs
+        CIF files, and folders of them, whose crystals are materials too, under the names of their files. In a configuration
+        file relative to its folder.
     others
         Names of further crystals of the same groups, so that a group is more than how its materials look.
     half_width
@@ -89,8 +93,9 @@ class MastersConfig:
         Seed of the variants and of their Monte Carlo runs.
     """
 
-    materials: tuple[str, ...]
+    materials: tuple[str, ...] = ()
     others: tuple[str, ...] = ()
+    cifs: tuple[str, ...] = ()
     half_width: int = 125
     preset: str = "accurate"
     energies: int = 0
@@ -113,7 +118,7 @@ class MastersConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if not self.materials:
+        if not self.materials and not self.cifs:
             raise InputError("masters", "no materials are named")
         if twice := set(self.materials) & set(self.others):
             raise InputError("masters", f"{min(twice)} is named twice, in materials and in others")
@@ -223,17 +228,16 @@ def plan(config: MastersConfig) -> list[MasterSpec]:
     Raises
     ------
     kikuchinet.errors.InputError
-        A material is not in the library.
+        A material is not in the library, or a CIF file cannot be used.
     """
     specs: dict[str, list[MasterSpec]] = {}
-    for material in (*config.materials, *config.others):
-        if material not in crystals:
-            raise InputError(material, "no crystal of this name in the library")
-        large = crystals[material].n_atoms > config.large_cell_atoms
-        count = config.variants if material in config.materials else config.other_variants
-        count = min(count, config.large_cell_variants) if large else count
+    named = materials_of(config)
+    for material, crystal in (named | others_of(config)).items():
+        count = config.variants if material in named else config.other_variants
+        if crystal.n_atoms > config.large_cell_atoms:
+            count = min(count, config.large_cell_variants)
         rng = material_rng(config.seed, material)
-        specs[material] = [_draw(config, crystals[material], variant, rng) for variant in range(count)]
+        specs[material] = [_draw(config, crystal, variant, rng) for variant in range(count)]
     rounds = [
         specs[material][i]
         for i in range(max(map(len, specs.values())))
@@ -241,6 +245,35 @@ def plan(config: MastersConfig) -> list[MasterSpec]:
         if i < len(specs[material])
     ]
     return [*rounds, *_drawn(config)]
+
+
+def materials_of(config: MastersConfig) -> dict[str, Crystal]:
+    """Return the crystals that a model is made for by name: `materials` of the library, then those of `cifs`.
+
+    Raises
+    ------
+    kikuchinet.errors.InputError
+        A material is not in the library, or a CIF file cannot be used.
+    """
+    return _of_library(config.materials) | cif_crystals(config.cifs)
+
+
+def others_of(config: MastersConfig) -> dict[str, Crystal]:
+    """Return the further crystals by name.
+
+    Raises
+    ------
+    kikuchinet.errors.InputError
+        One is not in the library.
+    """
+    return _of_library(config.others)
+
+
+def _of_library(names: Sequence[str]) -> dict[str, Crystal]:
+    for name in names:
+        if name not in crystals:
+            raise InputError(name, "no crystal of this name in the library")
+    return {name: crystals[name] for name in names}
 
 
 def material_rng(seed: int, material: str) -> np.random.Generator:
@@ -256,8 +289,8 @@ def _drawn(config: MastersConfig) -> list[MasterSpec]:
     withheld = [crystals[name] for name in config.withheld]
     ranges = SyntheticRanges(most_sites=config.synthetic_sites)
     makers: list[tuple[str, int, Callable[[np.random.Generator], Crystal]]] = [
-        (f"variants of {name}", config.prototype_variants, partial(prototype_variant, crystals[name]))
-        for name in (*config.materials, *config.others)
+        (f"variants of {name}", config.prototype_variants, partial(prototype_variant, crystal))
+        for name, crystal in (materials_of(config) | others_of(config)).items()
     ]
     makers += [
         (f"synthetic {group}", count, partial(synthetic_crystal, group, ranges=ranges))
@@ -436,9 +469,11 @@ def prepare(
     Raises
     ------
     kikuchinet.errors.InputError
-        A material is not in the library, or cannot be simulated. The others are in the cache then.
+        A material is not in the library, a CIF file cannot be used, or a crystal cannot be simulated. The others are in the
+        cache then.
     """
     specs = plan(config)
+    named = materials_of(config)
     cache = MasterCache(cache_dir)
     jobs = [spec.job() for spec in specs]
     paths = {job.key: cache.find(job.key) for job in jobs}
@@ -463,7 +498,7 @@ def prepare(
                 space_group=spec.base.space_group,
                 visible_group=visible[spec.material],
                 energy_kev=spec.energy_kev,
-                other=spec.material not in config.materials,
+                other=spec.material not in named,
             )
             for spec, job in zip(specs, jobs, strict=True)
             if (path := paths[job.key]) is not None

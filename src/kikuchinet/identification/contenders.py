@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from kikuchinet.crystal import Crystal, crystals
+from kikuchinet.crystal.cif import cif_files
 from kikuchinet.diffraction import visible_group
 from kikuchinet.errors import InputError
 from kikuchinet.identification.fitting import Contender
@@ -52,7 +53,7 @@ def gather_crystals(
         if allowed and {site.element for site in crystal.sites} <= allowed
     ]
     unreadable: list[InputError] = []
-    for path in (file for item in cifs for file in _cif_files(Path(item))):
+    for path in (file for item in cifs for file in cif_files(item)):
         try:
             crystal = Crystal.from_cif(path)
         except InputError as error:
@@ -61,17 +62,6 @@ def gather_crystals(
         if not allowed or {site.element for site in crystal.sites} <= allowed:
             found.append((crystal, str(path)))
     return found, unreadable
-
-
-def _cif_files(path: Path) -> list[Path]:
-    if path.is_file():
-        return [path]
-    if not path.is_dir():
-        raise InputError(path, "does not exist")
-    files = sorted(file for file in path.iterdir() if file.suffix.lower() == ".cif" and file.is_file())
-    if not files:
-        raise InputError(path, "a folder without any CIF file (.cif)")
-    return files
 
 
 def rank_by_network(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -230,7 +230,8 @@ def read_config(path: str | Path) -> TrainingConfig:
     ----------
     path
         The file. Tables: ``[model]``, ``[optimiser]``, ``[stopping]``, ``[[phases]]``, ``[masters]``, ``[stream]``
-        with ``[stream.geometry]`` and ``[stream.camera]``. What is not given keeps its default.
+        with ``[stream.geometry]`` and ``[stream.camera]``. What is not given keeps its default. Paths in
+        ``cifs`` of ``[masters]`` are taken from the file's folder.
 
     Raises
     ------
@@ -245,6 +246,11 @@ def read_config(path: str | Path) -> TrainingConfig:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise InputError(path, f"cannot be read as TOML ({error})") from error
     try:
-        return build(TrainingConfig, table, "config")
+        config = build(TrainingConfig, table, "config")
     except InputError as error:
         raise InputError(path, f"{error.subject}: {error.cause}") from error
+    if config.masters is None or not config.masters.cifs:
+        return config
+    # Whole paths: a run may be resumed, and its model scored, from another folder.
+    cifs = tuple(str((path.parent / one).resolve()) for one in config.masters.cifs)
+    return replace(config, masters=replace(config.masters, cifs=cifs))

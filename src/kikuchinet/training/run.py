@@ -26,6 +26,7 @@ from kikuchinet.training.config import TrainingConfig, read_config
 from kikuchinet.training.data import StreamBatches
 from kikuchinet.training.export import export, fresh_from_stream
 from kikuchinet.training.module import SpaceGroupModule
+from kikuchinet.training.tables import build
 
 PAPER = TrainingConfig(name="paper", labels="literal", workers=0)
 """The settings of Kaufmann et al. (2020), as in configs/paper.toml."""
@@ -212,17 +213,24 @@ def claim(out: Path, config: TrainingConfig, *, resume: bool) -> None:
         It holds another run, or there is nothing to resume.
     """
     described = out / "config.json"
-    text = json.dumps(asdict(config), indent=1, sort_keys=True)
     if resume:
         if not described.is_file():
             raise InputError(out, "holds no training run to resume")
-        if described.read_text(encoding="utf-8") != text:
+        if _recorded(described) != config:
             raise InputError(out, "its run was started with another configuration")
         return
     if (out / LAST).exists() or (out / MODEL_FOLDER).exists():
         raise InputError(out, "holds a training run already; resume it or choose another folder")
     with atomic_path(described) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(json.dumps(asdict(config), indent=1, sort_keys=True), encoding="utf-8")
+
+
+def _recorded(described: Path) -> TrainingConfig | None:
+    """Return the configuration of a run's folder; entries that did not exist when it was begun have their defaults."""
+    try:
+        return build(TrainingConfig, json.loads(described.read_text(encoding="utf-8")), "config")
+    except ValueError:
+        return None
 
 
 def make_trainer(
