@@ -326,3 +326,52 @@ def test_levels_and_grains_of_the_summary(example):
     assert len(grains) == scan["grains"]
     assert sum(int(grain["patterns"]) for grain in grains) == 9
     assert sum(phase["fraction"] for phase in scan["phases"]) == pytest.approx(1.0)
+
+
+def test_adapted_to_the_scan(tmp_path, example, tiny_model, monkeypatch):
+    from dataclasses import replace
+
+    from kikuchinet.identification import adapting
+
+    own = adapting.adapt
+    monkeypatch.setattr(
+        adapting, "adapt", lambda *words, **options: replace(own(*words, **options), used=True)
+    )
+    result = identify("--example", "--out", tmp_path, "--model", tiny_model, "--adapt", "--grains", "off")
+    assert "adapted to the scan, without labels, on 9 of its own patterns" in result.stdout
+    summary = json.loads((tmp_path / "summary.json").read_text(encoding="utf-8"))
+    assert summary["adaptation"]["patterns"] == 9
+    assert summary["settings"]["adapt"] is True
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "adapted to the scan" in page
+    assert "calibrated without that" in page
+    assert [row["probability"] for row in rows_of(tmp_path)] != [
+        row["probability"] for row in rows_of(example[0])
+    ]
+    plain = json.loads((example[0] / "summary.json").read_text(encoding="utf-8"))
+    assert plain["adaptation"] is None
+
+
+def test_a_network_that_cannot_be_adapted(tmp_path):
+    from kikuchinet.models import create_model, save_model
+
+    folder = tmp_path / "model"
+    save_model(
+        folder,
+        create_model("test_convnext", 2),
+        name="plain",
+        version="0",
+        architecture="test_convnext",
+        classes=(221, 225),
+        size=(64, 64),
+        labels="visible",
+        details={},
+    )
+    result = CliRunner().invoke(
+        app, ["identify", "--example", "--out", str(tmp_path / "out"), "--model", str(folder), "--adapt"]
+    )
+    assert result.exit_code == 2
+    (line,) = result.stderr.strip().splitlines()
+    assert "plain" in line
+    assert "no batch normalisation" in line
+    assert not (tmp_path / "out").exists()

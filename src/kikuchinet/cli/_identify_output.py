@@ -19,6 +19,8 @@ _CANDIDATES = 8
 def print_result(result: IdentificationResult) -> None:
     """Print patterns, phases, candidates and the answer of all together."""
     _print_patterns(result)
+    if result.adaptation is not None:
+        console().print(text(result.adaptation.sentence), soft_wrap=True)
     for answer in result.answers:
         if answer.phases:
             _print_phases(answer)

@@ -123,6 +123,13 @@ def identify(
             "Without it, this machine's cores do.",
         ),
     ] = None,
+    adapt: Annotated[
+        bool,
+        typer.Option(
+            "--adapt",
+            help="Fit the network to these patterns first, without labels; they should all come from one camera.",
+        ),
+    ] = False,
     example: Example = False,
 ) -> None:
     """Identify the space group of Kikuchi patterns.
@@ -139,6 +146,7 @@ def identify(
     - `kikuchinet identify --example --out demo`
     - `kikuchinet identify scan.h5 --out results --elements Al,Ni --cifs phases/`
     - `kikuchinet identify scan.h5 --out corner --roi 0:100,0:100 --stride 2`
+    - `kikuchinet identify scan.h5 --out results --adapt`
     - `kikuchinet identify patterns/ single.tif --out results --model my-model/`
     """
     if example == bool(inputs):
@@ -168,7 +176,8 @@ def identify(
         write_results,
     )
     from kikuchinet.identification import identify as run
-    from kikuchinet.identification.pipeline import open_sources
+    from kikuchinet.identification.adapting import adapt_to_scan
+    from kikuchinet.identification.pipeline import model_key, open_sources
     from kikuchinet.models import load_model
     from kikuchinet.report import write_report
 
@@ -181,6 +190,12 @@ def identify(
     sources = [select(source, region, stride) for source in opened]
     loaded = load_model(model, device=device, precision=precision.value)
     with unfinished(out) as store:
+        adaptation = None
+        if adapt:
+            with progress("Adapting", "patterns") as advance:
+                adaptation = adapt_to_scan(
+                    sources, loaded, store=store, key=model_key(loaded), progress=advance
+                )
         with progress("Identifying", "patterns") as advance:
             result = run(
                 sources,
@@ -189,6 +204,7 @@ def identify(
                 device=device,
                 scheduler=scheduler,
                 store=store,
+                adapt=adaptation or False,
                 on_error="skip",
                 progress=advance,
             )

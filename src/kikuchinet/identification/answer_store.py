@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import shutil
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kikuchinet._files import atomic_path
 from kikuchinet.identification.blocks import BlockAnswer
@@ -38,18 +40,29 @@ class AnswerStore:
 
     def find(self, digest: str) -> BlockAnswer | None:
         """Return the answer to a block, or None."""
-        try:
-            with self._path(digest).open("rb") as stored, np.load(stored, allow_pickle=False) as file:
-                answer = BlockAnswer(file["logits"], file["blank"], file["quality"])
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zipfile.LargeZipFile):
+        arrays = self.find_arrays(digest)
+        if arrays is None or not {"logits", "blank", "quality"} <= set(arrays):
             return None
+        answer = BlockAnswer(arrays["logits"], arrays["blank"], arrays["quality"])
         self.found += len(answer.blank)
         return answer
 
     def keep(self, digest: str, answer: BlockAnswer) -> None:
         """Keep the answer to a block."""
+        self.keep_arrays(digest, {"logits": answer.logits, "blank": answer.blank, "quality": answer.quality})
+
+    def find_arrays(self, digest: str) -> dict[str, NDArray[Any]] | None:
+        """Return the arrays kept under a digest, or None."""
+        try:
+            with self._path(digest).open("rb") as stored, np.load(stored, allow_pickle=False) as file:
+                return dict(file)
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zipfile.LargeZipFile):
+            return None
+
+    def keep_arrays(self, digest: str, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Keep arrays by their names."""
         with atomic_path(self._path(digest)) as path, path.open("wb") as file:
-            np.savez(file, logits=answer.logits, blank=answer.blank, quality=answer.quality)
+            np.savez(file, **dict(arrays))  # type: ignore[arg-type]  # none is called allow_pickle
 
     def _path(self, digest: str) -> Path:
         # A folder of many thousand files is slow on some systems.

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from kikuchinet.identification.fitting import PhaseFit
     from kikuchinet.identification.grains import GrainAnswers
     from kikuchinet.identification.result import SourceAnswer
+    from kikuchinet.models import Adaptation
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,4 +189,17 @@ def fit_summary(fit: PhaseFit, source: str) -> dict[str, Any]:
         "pattern_center_bruker": [round(value, 5) for value in fit.detector.pattern_center],
         "pattern_center_from": fit.geometry,
         "candidates": rows,
+    }
+
+
+def adaptation_summary(adaptation: Adaptation) -> dict[str, Any]:
+    """Return what summary.json holds of how the model was fitted to the patterns."""
+    before, after = adaptation.entropies
+    return {
+        "used": adaptation.used,
+        "patterns": adaptation.patterns,
+        "unlike_patterns": round(adaptation.effective, 2),
+        "weight": round(adaptation.weight, 4),
+        "entropy_before": round(before, 4),
+        "entropy_after": round(after, 4),
     }

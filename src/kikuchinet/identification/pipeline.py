@@ -12,6 +12,7 @@ from typing import Any
 
 from kikuchinet._version import __version__
 from kikuchinet.errors import InputError
+from kikuchinet.identification.adapting import adapt_to_scan
 from kikuchinet.identification.answer_store import AnswerStore
 from kikuchinet.identification.blocks import Block, BlockAnswer, Images, digest, nothing_seen, plan
 from kikuchinet.identification.candidates import library_candidates
@@ -19,7 +20,7 @@ from kikuchinet.identification.elements import parse_elements
 from kikuchinet.identification.gather import joined, nothing
 from kikuchinet.identification.result import IdentificationResult, SourceAnswer
 from kikuchinet.identification.schedule import answer_here
-from kikuchinet.models import SpaceGroupModel, load_model, model_bytes
+from kikuchinet.models import Adaptation, SpaceGroupModel, load_model, model_bytes
 from kikuchinet.patterns import PatternSource, open_patterns, read_patterns
 from kikuchinet.patterns.preprocessing import DEFAULT as PREPROCESSING
 
@@ -34,6 +35,7 @@ def identify(
     batch_size: int | None = None,
     scheduler: str | None = None,
     store: AnswerStore | None = None,
+    adapt: bool | Adaptation = False,
     on_error: str = "raise",
     progress: Callable[[int, int], None] | None = None,
 ) -> IdentificationResult:
@@ -59,6 +61,9 @@ def identify(
         Address of a dask scheduler whose workers shall compute. Without it, threads of this process do.
     store
         Where answers are kept as they come, and looked up (`kikuchinet.identification.answer_store`).
+    adapt
+        Whether the model is first fitted to the patterns, without labels, which should all come from one camera
+        (`kikuchinet.identification.adapting`); or how, where that is known.
     on_error
         ``raise`` an error where something cannot be read, or ``skip`` it: the result's `failures` names it, and a pattern
         that cannot be read has no answer and the reason.
@@ -73,7 +78,8 @@ def identify(
     Raises
     ------
     kikuchinet.errors.InputError
-        An input, the model, an element or the device cannot be used; with ``skip``, if nothing can be read at all.
+        An input, the model, an element or the device cannot be used, or a network without batch normalisation shall be
+        adapted; with ``skip``, if nothing can be read at all.
 
     Notes
     -----
@@ -94,10 +100,16 @@ def identify(
         "precision": model.precision,
         "abstain_below": model.card.abstain_below,
         "pool_correlation": model.card.pool_correlation,
+        "adapt": bool(adapt),
     }
+    adaptation = adapt if isinstance(adapt, Adaptation) else None
+    if adapt is True:
+        adaptation = adapt_to_scan(sources, model, store=store, key=model_key(model))
+    if adaptation is not None:
+        model = adaptation.applied(model)
     answers = _answers(sources, model, failures, batch_size, scheduler, device, store, progress)
     result = IdentificationResult(
-        tuple(answers), model.card, settings, symbols, failures=tuple(failures or ())
+        tuple(answers), model.card, settings, symbols, failures=tuple(failures or ()), adaptation=adaptation
     )
     if symbols and result.pooled is not None:
         result = replace(result, candidates=library_candidates(symbols, result.pooled.space_group))
@@ -129,7 +141,7 @@ def _answers(
             progress(done, total)
 
     def work() -> Iterator[tuple[Block, Images]]:
-        key = _key(model, device if scheduler else "") if store is not None else ""
+        key = model_key(model, device if scheduler else "") if store is not None else ""
         for block in blocks:
             images, failed = sources[block.source].salvage(block.first, block.last)
             if failed and failures is None:
@@ -163,7 +175,7 @@ def _answers(
     return joined(sources, model.card, parts, unreadable, failures if failures is not None else [])
 
 
-def _key(model: SpaceGroupModel, device: str) -> str:
+def model_key(model: SpaceGroupModel, device: str = "") -> str:
     """Say what answers depend on besides the patterns: the weights, how they are used, and how patterns are made ready."""
     return json.dumps(
         [

@@ -15,6 +15,7 @@ from kikuchinet.errors import InputError
 from kikuchinet.identification.candidates import Candidate
 from kikuchinet.identification.extras import (
     Orientations,
+    adaptation_summary,
     extra_columns,
     fit_summary,
     fitted_orientations,
@@ -26,7 +27,7 @@ from kikuchinet.identification.levels import LadderAnswer, Level, ladder_answer,
 from kikuchinet.identification.limits import LookAlike, look_alikes
 from kikuchinet.identification.maps import group_colours
 from kikuchinet.identification.phases import FoundPhase, find_phases
-from kikuchinet.models import Identification, ModelCard, Pooled
+from kikuchinet.models import Adaptation, Identification, ModelCard, Pooled
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -133,6 +134,8 @@ class IdentificationResult:
         What could not be read, and why; there is no answer for it.
     fits
         Candidates fitted to the phases; empty where none were asked for.
+    adaptation
+        How the model was fitted to the patterns before it answered; None where that was not asked for.
     """
 
     answers: tuple[SourceAnswer, ...]
@@ -142,6 +145,7 @@ class IdentificationResult:
     candidates: tuple[Candidate, ...] = ()
     failures: tuple[InputError, ...] = ()
     fits: tuple[PhaseFit, ...] = ()
+    adaptation: Adaptation | None = None
 
     @cached_property
     def identification(self) -> Identification:
@@ -341,6 +345,7 @@ class IdentificationResult:
                 "labels": self.card.labels,
                 "sha256": self.card.sha256,
             },
+            "adaptation": None if self.adaptation is None else adaptation_summary(self.adaptation),
             "settings": dict(self.settings),
             "kikuchinet": __version__,
         }

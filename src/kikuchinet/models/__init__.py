@@ -1,5 +1,6 @@
 """Networks, the models that ship, and their cards."""
 
+from kikuchinet.models.adaptation import Adaptation, adapt
 from kikuchinet.models.card import ModelCard
 from kikuchinet.models.identification import Identification, Pooled
 from kikuchinet.models.networks import count_parameters, create_model
@@ -16,10 +17,12 @@ from kikuchinet.models.space_group_model import SpaceGroupModel
 
 __all__ = [
     "DEFAULT_MODEL",
+    "Adaptation",
     "Identification",
     "ModelCard",
     "Pooled",
     "SpaceGroupModel",
+    "adapt",
     "count_parameters",
     "create_model",
     "list_models",

@@ -187,6 +187,9 @@ def limits(result: IdentificationResult) -> list[Markup]:
             "parameter or composition is used or found."
         ),
     ]
+    if result.adaptation is not None:
+        note = " Its probabilities were calibrated without that." if result.adaptation.used else ""
+        items.append(escape(result.adaptation.sentence + note))
     if result.card.labels == "visible":
         items.append(
             Markup(

@@ -45,7 +45,7 @@ def write_report(result: IdentificationResult, folder: Path, model: SpaceGroupMo
     folder
         Where `kikuchinet.identification.write_results` put the maps of scans.
     model
-        The model that gave the answers; without it the page has no heat maps.
+        The model that gave the answers, as it was before it was adapted; without it the page has no heat maps.
 
     Returns
     -------
@@ -100,6 +100,8 @@ def view(result: IdentificationResult, folder: Path, model: SpaceGroupModel | No
         if answer.scan_shape is not None
     ]
     shown = chosen(result.identification, scans, fitted_patterns(result))
+    if model is not None and result.adaptation is not None:
+        model = result.adaptation.applied(model)
     pictures = picture_rows(result, shown, model)
     said = words.verdict(result)
     title = (
@@ -265,7 +267,15 @@ def _model_facts(result: IdentificationResult) -> list[tuple[str, str]]:
         ("input", "{} × {} pixels".format(*card.size)),
         ("no answer below", words.percent(card.abstain_below)),
         ("SHA-256", card.sha256[:16] + "…"),
+        ("adapted to these patterns", _adapted(result)),
     ]
+
+
+def _adapted(result: IdentificationResult) -> str:
+    found = result.adaptation
+    if found is None:
+        return "no, and not asked for"
+    return f"yes, to {found.patterns:,} of them" if found.used else "no, though asked for"
 
 
 def _plain(value: Any) -> str:
