@@ -4,7 +4,7 @@ Scans of one crystal or several, of many orientations or one, from cameras like 
 (blur, noise, grey scale) are answered by the network as it is and adapted; printed are the right single answers and the mean
 entropy of the answers before and after, and whether the rule of `models.adapt` would have used the adaptation.
 
-    python benchmarks/adaptation.py --masters folder/ [--patterns 64] [--seeds 3] [--prior 4 16 64]
+    python benchmarks/adaptation.py --masters folder/ [--patterns 64] [--seeds 3] [--prior 4 16 64] [--early 0.1 0.5 1]
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,7 @@ from kikuchinet.datasets.geometry import random_quaternions
 from kikuchinet.diffraction import visible_group
 from kikuchinet.microscope import CameraRange, project_batch
 from kikuchinet.models import SpaceGroupModel, adapt
-from kikuchinet.models.adaptation import PRIOR
+from kikuchinet.models.adaptation import EARLY, PRIOR
 
 SHAPE = (96, 96)
 SCANS = {
@@ -73,6 +74,7 @@ def main() -> None:
     arguments.add_argument("--patterns", type=int, default=64, help="of a scan")
     arguments.add_argument("--seeds", type=int, default=3, help="scans of each kind")
     arguments.add_argument("--prior", type=float, nargs="*", default=[PRIOR])
+    arguments.add_argument("--early", type=float, nargs="*", default=[EARLY], help="shares of the layers")
     arguments.add_argument("--scans", nargs="*", default=list(SCANS), choices=list(SCANS))
     arguments.add_argument("--cameras", nargs="*", default=list(CAMERAS), choices=list(CAMERAS))
     arguments.add_argument("--out", type=Path, default=None, help="CSV file with every scan")
@@ -85,14 +87,15 @@ def main() -> None:
             for scan in given.scans:
                 prepared, truth = record(scan, camera, seed, given, model.card.size)
                 before = right(model, prepared, truth)
-                for prior in given.prior:
-                    found = adapt(model, prepared, prior=prior)
+                for prior, early in product(given.prior, given.early):
+                    found = adapt(model, prepared, prior=prior, early=early)
                     after = right(replace(found, used=True).applied(model), prepared, truth)
                     row = {
                         "camera": camera,
                         "scan": scan,
                         "seed": seed,
                         "prior": prior,
+                        "early": early,
                         "unlike": round(found.effective, 1),
                         "weight": round(found.weight, 2),
                         "before": before,
@@ -108,8 +111,10 @@ def main() -> None:
     if given.out is not None:
         table.to_csv(given.out, index=False)
     columns = ["before", "after", "with the rule", "used"]
-    print(table.groupby(["prior", "camera", "scan"], sort=False)[columns].mean().round(3).to_string())
-    print(table.groupby(["prior", "camera"], sort=False)[columns].mean().round(3).to_string())
+    print(
+        table.groupby(["prior", "early", "camera", "scan"], sort=False)[columns].mean().round(3).to_string()
+    )
+    print(table.groupby(["prior", "early", "camera"], sort=False)[columns].mean().round(3).to_string())
 
 
 def record(

@@ -11,7 +11,7 @@ from torch import nn
 
 import kikuchinet as kn
 from kikuchinet.models import ModelCard, SpaceGroupModel, adapt
-from kikuchinet.models.adaptation import effective_patterns, fit_statistics, normalisations
+from kikuchinet.models.adaptation import effective_patterns, fit_statistics, layer_weights, normalisations
 
 
 def network() -> nn.Sequential:
@@ -145,6 +145,12 @@ def test_a_weaker_prior_changes_more(model, prepared):
             )
         )
     assert moved[0] < 1e-3 * moved[1] < 1e-3 * moved[2]
+
+
+def test_only_the_first_layers_are_fitted():
+    weights = layer_weights(40, 48.0, 16.0)
+    assert weights == [0.75] * 4 + [0.0] * 36
+    assert layer_weights(3, 48.0, 16.0) == [0.75, 0.0, 0.0]
 
 
 def test_nothing_to_adapt_to(model):

@@ -3,6 +3,7 @@ to ``kikuchinet evaluate``."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,8 @@ from kikuchinet.datasets import GeometryRange, MasterSet
 from kikuchinet.datasets.recording import record
 from kikuchinet.diffraction import ElectronTransport, simulate, visible_group
 from kikuchinet.microscope import CameraRange
-from kikuchinet.models import SpaceGroupModel, load_model
+from kikuchinet.models import SpaceGroupModel, adapt, load_model
+from kikuchinet.patterns import preprocess
 
 MATERIALS = ("NiAl", "TaC", "Ni", "Al", "Si", "Fe")
 """FeNi3 is left out: version 3 takes a pattern of it for 221, which is its literal group, in a quarter of all cases."""
@@ -58,3 +60,31 @@ def test_good_patterns_get_the_group_that_a_camera_can_see(
     truth = visible_group(crystals[material])
     assert (result.space_groups == truth).mean() >= 0.85
     assert result.pooled().space_group == truth
+
+
+@pytest.mark.parametrize("noise", [0.0, 1.2])
+def test_adapting_to_a_scan_of_one_crystal_does_no_harm(
+    model: SpaceGroupModel, masters: MasterSet, noise: float
+) -> None:
+    """One camera, iron alone: deep layers fitted to that would take it for a mixture of all that was taught."""
+    rng = np.random.default_rng(3)
+    images = record(
+        masters,
+        MATERIALS.index("Fe"),
+        32,
+        model.card.size,
+        geometry=GeometryRange(),
+        cameras=CameraRange.good(),
+        quality=0.5,
+        rng=rng,
+    ).images
+    images = images + noise * images.std(axis=(1, 2), keepdims=True) * rng.standard_normal(images.shape)
+    prepared = preprocess(images, size=model.card.size)
+    found = adapt(model, prepared)
+    assert found.weight > 0.3
+    before, *after = (
+        float((np.asarray(model.classes)[one.logits(prepared).argmax(axis=1)] == 229).mean())
+        for one in (model, found.applied(model), replace(found, used=True).applied(model))
+    )
+    error = np.sqrt(max(before * (1.0 - before), 1.0 / 32) / 32)
+    assert min(after) >= before - 2.0 * error

@@ -17,6 +17,10 @@ from kikuchinet.models.space_group_model import SpaceGroupModel, softmax
 
 PRIOR = 16.0
 """Patterns that the statistics learnt in training count for, N of Schneider et al. (2020), who find 8 to 256 to do."""
+EARLY = 0.1
+"""Share of the layers of batch normalisation, from the input on, that are fitted. What deeper ones see is as much the
+crystal's as the camera's: with all of them fitted, simulated iron that was answered right 32 times of 32 is 4 times
+(``benchmarks/adaptation.py``, docs/identify.md)."""
 BATCH = 128
 """Patterns per pass: each adds to the statistics that it is normalised with."""
 _JUDGED = 256
@@ -37,7 +41,7 @@ class Adaptation:
     effective
         How many unlike ones they count for; see `effective_patterns`.
     weight
-        Share of their statistics in the first layer's, the rest being training's; see `layer_weights`.
+        Share of their statistics in those of the layers that are fitted, the rest being training's; see `layer_weights`.
     entropies
         Mean entropy of the answers in nats, before and after.
     used
@@ -61,7 +65,7 @@ class Adaptation:
         if self.used:
             return (
                 f"The network was adapted to the scan, without labels, on {what}: their statistics count "
-                f"{self.weight:.2f} in the first layer. Mean entropy of the answers {before:.3f} before, {after:.3f} after."
+                f"{self.weight:.2f} in the first layers. Mean entropy of the answers {before:.3f} before, {after:.3f} after."
             )
         if not self.statistics:
             return "The network was not adapted: no pattern shows any contrast."
@@ -86,6 +90,7 @@ def adapt(
     prepared: NDArray[np.float32],
     *,
     prior: float = PRIOR,
+    early: float = EARLY,
     progress: Callable[[int, int], None] | None = None,
 ) -> Adaptation:
     """Fit the statistics of batch normalisation to unlabelled patterns.
@@ -99,6 +104,8 @@ def adapt(
         look like all of them.
     prior
         Patterns that training's statistics count for.
+    early
+        Share of the layers, from the input on, that are fitted.
     progress
         Called with the patterns done and the patterns in all.
 
@@ -119,6 +126,9 @@ def adapt(
     mean and variance are ``N / (N + n)`` times training's plus ``n / (N + n)`` times the target's. n is not the number of
     patterns but of unlike ones, since a scan of one orientation is one pattern many times over.
 
+    Both papers do so in all layers, for sets of as many classes as training had. A scan has one phase or a few, and the
+    statistics of deep layers are its crystals': here the first `EARLY` of the layers only.
+
     References
     ----------
     .. [1] Y. Li, N. Wang, J. Shi, J. Liu, X. Hou, arXiv:1603.04779 (2016).
@@ -135,7 +145,7 @@ def adapt(
     if not n:
         return Adaptation(0, 0.0, 0.0, (0.0, 0.0), used=False, statistics={})
     effective = effective_patterns(prepared)
-    weights = layer_weights(len(norms), effective, prior)
+    weights = layer_weights(len(norms), effective, prior, early)
     steps = [prepared[k : k + BATCH] for k in range(0, n, BATCH)]
 
     def batches() -> Iterable[Tensor]:
@@ -168,9 +178,13 @@ def normalisations(network: nn.Module) -> dict[str, nn.Module]:
     }
 
 
-def layer_weights(layers: int, effective: float, prior: float = PRIOR) -> list[float]:
-    """Return the share of the target's statistics in each layer of batch normalisation, the first one first."""
-    return [effective / (prior + effective)] * layers
+def layer_weights(layers: int, effective: float, prior: float = PRIOR, early: float = EARLY) -> list[float]:
+    """Return the share of the target's statistics in each layer of batch normalisation, the first one first.
+
+    That of Schneider et al. in the first layers, the share `early` of all and one at least, and 0 in all others.
+    """
+    fitted = max(1, round(early * layers))
+    return [effective / (prior + effective)] * fitted + [0.0] * (layers - fitted)
 
 
 def effective_patterns(prepared: NDArray[np.float32]) -> float:
