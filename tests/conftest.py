@@ -26,13 +26,23 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     For tests of everything around a model; what a model is worth is tested on those that ship.
     """
+    return _untrained(tmp_path_factory.mktemp("models") / "tiny", (221, 223, 225, 227, 229, 230))
+
+
+@pytest.fixture(scope="session")
+def outside_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a model like `tiny_model` with a class 0, which is its answer for some example patterns."""
+    return _untrained(tmp_path_factory.mktemp("models") / "outside", (0, 221, 225))
+
+
+def _untrained(folder: Path, classes: tuple[int, ...]) -> Path:
     import numpy as np
     import torch
 
     from kikuchinet.models import create_model, save_model
     from kikuchinet.patterns import example_patterns, preprocess
 
-    classes, size = (221, 223, 225, 227, 229, 230), (64, 64)
+    size = (64, 64)
     with torch.random.fork_rng():
         torch.manual_seed(7)
         network = create_model("test_resnet", len(classes)).eval()
@@ -44,11 +54,10 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
         head.bias -= network(prepared).mean(dim=0)
         head.weight *= 600.0
         head.bias *= 600.0
-    folder = tmp_path_factory.mktemp("models") / "tiny"
     save_model(
         folder,
         network,
-        name="tiny",
+        name=folder.name,
         version="0",
         architecture="test_resnet",
         classes=classes,

@@ -152,3 +152,18 @@ def test_pictures_of_an_earlier_run_go(out, tmp_path, tiny_model):
     assert sorted(path.name for path in folder.iterdir()) == [
         "explanation.csv", "explanation.json", "pattern_00000.png", "pattern_of_mine.png",
     ]  # fmt: skip
+
+
+def test_a_model_explains_what_it_calls_outside(tmp_path, outside_model):
+    table, summary = explained(
+        tmp_path / "out", "--example", "--model", outside_model, "--count", 2, "--space-group", 0
+    )
+    assert set(table["space_group"]) == {0}
+    assert set(table["symbol"]) == {"none of the model's groups"}
+    assert summary["settings"]["space_group"] == 0
+
+
+def test_0_is_refused_where_the_model_has_no_such_class(tmp_path, tiny_model):
+    result = invoke("--example", "--model", tiny_model, "--out", tmp_path / "out", "--space-group", 0)
+    assert result.exit_code == 2
+    assert "space group 0: the model tiny does not know it; it knows 221, 223" in result.stderr

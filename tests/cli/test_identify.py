@@ -375,3 +375,14 @@ def test_a_network_that_cannot_be_adapted(tmp_path):
     assert "plain" in line
     assert "no batch normalisation" in line
     assert not (tmp_path / "out").exists()
+
+
+def test_outside_is_said_in_words(tmp_path, outside_model):
+    out = tmp_path / "out"
+    result = identify("--example", "--out", out, "--model", outside_model)
+    # The table of a narrow terminal breaks lines.
+    text = " ".join(result.output.split())
+    counts = json.loads((out / "summary.json").read_text())["counts"]
+    assert f"{counts['0']} x outside" in text
+    rows = rows_of(out)
+    assert {row["abstained"] for row in rows if row["space_group"] == "0"} == {"false"}

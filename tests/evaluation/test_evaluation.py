@@ -91,3 +91,37 @@ def test_scores_go_onto_the_card(folder, cache, tmp_path):
     assert figures["fresh_good"]["visible"]["accuracy"] == pytest.approx(result.visible.accuracy)
     assert set(figures["fresh_good"]["visible"]["recall_by_material"]) == {"Al", "Fe", "Si"}
     assert np.isfinite(load_model(folder).card.temperature)
+
+
+def test_crystals_of_other_groups_are_outside(folder, masters, tmp_path):
+    card = ModelCard.load(folder / "card.json")
+    torch.manual_seed(1)
+    inside = save_model(
+        tmp_path / "outside",
+        create_model("test_resnet", 3),
+        name="outside",
+        version="1",
+        architecture="test_resnet",
+        classes=(0, 225, 227),
+        size=(40, 40),
+        labels="visible",
+        details=dict(card.details),
+        abstain_below=0.0,
+    )
+    assert inside.classes == (0, 225, 227)
+    # Iron, 229, is a crystal of another group.
+    manifest = generate(masters, tmp_path / "set.h5", count=12, shape=(40, 40), seed=2, progress=False)
+    stored = evaluate(tmp_path / "outside", manifest, tmp_path / "out", progress=False)
+    fresh = evaluate_fresh(tmp_path / "outside", masters, config=STREAM, count=36, progress=False)
+    for result in (stored, fresh):
+        for scores in (result.visible, result.literal):
+            truth = scores.materials.set_index("material")["space_group"]
+            assert truth.to_dict() == {"Fe": 0, "Al": 225, "Si": 227}
+            assert set(scores.groups["space_group"]) == {0, 225, 227}
+    import kikuchipy
+
+    said = load_model(tmp_path / "outside").identify(kikuchipy.load(tmp_path / "set.h5").data)
+    right = said.outside & (manifest.frame["material"] == "Fe").to_numpy()
+    row = stored.visible.groups.set_index("space_group").loc[0]
+    assert row["right"] == right.sum()
+    assert "none of the model's groups" in (tmp_path / "out/evaluation.md").read_text()

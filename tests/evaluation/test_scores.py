@@ -44,3 +44,22 @@ def test_scores_by_hand():
 def test_nothing_to_score_is_refused():
     with pytest.raises(InputError, match="no patterns"):
         score("visible", np.array([], dtype=int), np.array([], dtype=int), [])
+
+
+def test_outside_is_an_answer_where_it_is_a_class():
+    truths = np.array([0, 0, 0, 225, 225, 229])
+    answers = np.array([0, -1, 225, 225, 0, 229])
+    names = ["InP", "InP", "Mg", "Ni", "Ni", "Fe"]
+    result = score("visible", truths, answers, names, (0, 225, 229))
+    groups = result.groups.set_index("space_group")
+    assert groups.loc[0, "symbol"] == "none of the model's groups"
+    assert groups.loc[0, "recall"] == pytest.approx(1 / 3)
+    assert groups.loc[0, "precision"] == 0.5
+    assert result.accuracy == pytest.approx(3 / 6)
+    assert result.counts.loc["InP", 0] == 1
+    assert result.counts.loc["InP", "no answer"] == 1
+    assert result.counts.loc["Ni", 0] == 1
+    # The same answers of a model without that class: 0 is no answer.
+    without = score("visible", np.array([225, 229]), np.array([0, 229]), ["Ni", "Fe"])
+    assert without.groups["space_group"].tolist() == [225, 229]
+    assert without.counts.loc["Ni", 0] == 1

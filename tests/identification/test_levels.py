@@ -58,3 +58,39 @@ def test_sums_over_classes():
         np.testing.assert_allclose(sums.sum(axis=1), 1.0)
     values, sums = level_probabilities(probabilities, CUBIC, "bravais_lattice")
     np.testing.assert_allclose(sums[:, values.index("cF")], probabilities[:, 2] + probabilities[:, 3])
+
+
+ALL_OF_M3M = (0, *range(221, 231))
+
+
+def test_outside_is_an_option_of_its_own_at_every_step():
+    rng = np.random.default_rng(2)
+    probabilities = rng.dirichlet(np.ones(11), size=5)
+    for level in LEVELS:
+        values, sums = level_probabilities(probabilities, ALL_OF_M3M, level)
+        np.testing.assert_allclose(sums.sum(axis=1), 1.0)
+        np.testing.assert_allclose(sums[:, values.index("outside m-3m")], probabilities[:, 0])
+    values, sums = level_probabilities(probabilities, ALL_OF_M3M, "crystal_system")
+    assert set(values) == {"outside m-3m", "cubic"}
+    # Never cubic: 216 is cubic and outside m-3m, 194 is not.
+    np.testing.assert_allclose(sums[:, values.index("cubic")], 1.0 - probabilities[:, 0])
+
+
+def test_outside_is_the_answer_where_it_is_likeliest():
+    answer = ladder_answer([0.97, *[0.003] * 10], ALL_OF_M3M)
+    assert {level.value for level in answer.levels} == {"outside m-3m"}
+    assert {round(level.probability, 3) for level in answer.levels} == {0.97}
+    assert answer.deepest.name == "space_group"
+    assert answer.sentence == "outside m-3m (none of the ten groups this model knows), 0.970"
+    unsure = ladder_answer([0.5, *[0.05] * 10], ALL_OF_M3M)
+    assert unsure.deepest is None
+    assert "likeliest answer outside m-3m, 0.50" in unsure.sentence
+
+
+def test_with_an_outside_the_crystal_system_is_a_finding_and_no_premise():
+    answer = ladder_answer([0.01, *[0.099] * 10], ALL_OF_M3M)
+    by_name = {level.name: level for level in answer.levels}
+    assert not any(level.premise for level in answer.levels)
+    assert (answer.deepest.name, answer.deepest.value) == ("point_group", "m-3m")
+    assert by_name["crystal_system"].probability == pytest.approx(0.99)
+    assert "Assumed" not in answer.sentence

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from kikuchinet.datasets import Manifest, generate
+from kikuchinet.datasets import Manifest, StoredPatterns, generate
 from kikuchinet.errors import InputError
 from kikuchinet.models import load_model
 from kikuchinet.training import ModelConfig, OptimiserConfig, StoppingConfig, TrainingConfig, train
@@ -79,3 +79,21 @@ def test_a_split_column_is_obeyed(manifest, tmp_path):
     Manifest(table.frame.assign(split="train"), table.folder).write(manifest.parent / "all.csv")
     with pytest.raises(InputError, match="no pattern as 'validation'"):
         train(manifest.parent / "all.csv", tmp_path / "other", config=config, progress=False)
+
+
+def test_with_class_0_all_other_groups_of_the_manifest_are_outside(manifest, tmp_path):
+    model = ModelConfig(architecture="test_resnet", classes=(0, 225, 229), size=(40, 40))
+    config = replace(CONFIG, model=model, stopping=StoppingConfig(max_epochs=1, validation_share=0.25))
+    done = train(manifest, tmp_path / "run", config=config, progress=False)
+    assert done.card is not None
+    assert done.card.classes == (0, 225, 229)
+    assert set(done.card.details["figures"]["recall"]) <= {"0", "225", "229"}
+    assert "none of them (class 0)" in done.card.details["limits"][0]
+    stored = StoredPatterns(Manifest.read(manifest), (0, 225, 229), size=(40, 40), labels="literal")
+    np.testing.assert_array_equal(stored.labels == 0, stored.manifest.labels("literal") == 227)
+    missing = replace(config, model=replace(model, classes=(0, 225, 230)))
+    with pytest.raises(InputError, match="no training pattern for 230 Ia-3d"):
+        train(manifest, tmp_path / "other", config=missing, progress=False)
+    nothing = replace(config, model=replace(model, classes=(0, 225, 227, 229)))
+    with pytest.raises(InputError, match="no training pattern for none of the model's groups"):
+        train(manifest, tmp_path / "third", config=nothing, progress=False)

@@ -29,14 +29,21 @@ def print_result(result: IdentificationResult) -> None:
     if result.pooled is None:
         console().print("All together: no answer, no pattern shows any contrast")
         return
-    from kikuchinet.crystal import ladder
+    from kikuchinet.crystal import OUTSIDE
+    from kikuchinet.crystal.outside import answer_title, outside_phrase
 
-    pooled = result.pooled
-    answer_text = f"{pooled.space_group} {ladder(pooled.space_group).symbol}"
+    pooled, classes = result.pooled, result.card.classes
+    outside = pooled.space_group == OUTSIDE
+    answer_text = outside_phrase(classes) if outside else answer_title(pooled.space_group, classes)
     console().print(
         f"All together: {answer_text}, probability {pooled.probability:.3f} ({result.verdict})",
         soft_wrap=True,
     )
+    if outside and result.verdict in {"clear", "likely"}:
+        console().print(
+            "That is an answer: the model takes the crystal for one of another group, and cannot say of which.",
+            soft_wrap=True,
+        )
     steps = result.ladder
     if steps is not None:
         console().print(f"How far down that is sure: {steps.sentence}.", soft_wrap=True)
@@ -48,12 +55,16 @@ def print_result(result: IdentificationResult) -> None:
 
 
 def _print_patterns(result: IdentificationResult) -> None:
+    from kikuchinet.crystal import OUTSIDE
+    from kikuchinet.crystal.outside import answer_title
+    from kikuchinet.models import NO_ANSWER
+
     frame = result.patterns
     several = len(result.answers) > 1 or frame["source"].nunique() > 1
     rows = table("pattern", "space group", "probability", "abstained", "reason", right=("probability",))
     for entry in frame.head(_ROWS).to_dict("records"):
         name = f"{entry['source']} [{entry['index']}]" if several else str(entry["index"])
-        group = "" if entry["abstained"] else f"{entry['space_group']} {entry['symbol']}"
+        group = "" if entry["abstained"] else answer_title(int(entry["space_group"]), result.card.classes)
         rows.add_row(
             text(name),
             group,
@@ -64,7 +75,8 @@ def _print_patterns(result: IdentificationResult) -> None:
     console().print(rows)
     if len(frame) > _ROWS:
         console().print(f"... and {len(frame) - _ROWS:,} more in patterns.csv")
-    counts = ", ".join(f"{count:,} x {group or 'no answer'}" for group, count in result.counts.items())
+    names = {NO_ANSWER: "no answer", OUTSIDE: "outside"}
+    counts = ", ".join(f"{count:,} x {names.get(group, group)}" for group, count in result.tally)
     console().print(f"Single patterns: {counts}")
 
 
@@ -84,7 +96,7 @@ def _print_phases(answer: SourceAnswer) -> None:
     )
     for phase in answer.phases:
         rows.add_row(
-            f"{phase.space_group} {phase.symbol}",
+            phase.title,
             f"{phase.fraction:.1%}",
             f"{phase.sure_fraction:.1%}",
             f"{len(phase.grains):,}",
@@ -97,7 +109,7 @@ def _print_fit(fit: PhaseFit, result: IdentificationResult) -> None:
     name = result.answers[fit.source].source.name
     x, y, z = fit.detector.pattern_center
     where = {"file": "from the file", "given": "as given", "fitted": "fitted"}[fit.geometry]
-    phase = f"phase {fit.space_group}" if fit.space_group else "all patterns"
+    phase = "all patterns" if fit.space_group is None else f"phase {fit.space_group or 'outside'}"
     console().print(
         f"{text(name)}, {phase}: candidates fitted to {len(fit.patterns)} patterns, pattern centre "
         f"({x:.3f}, {y:.3f}, {z:.3f}, Bruker's) {where}",

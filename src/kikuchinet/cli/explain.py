@@ -53,7 +53,9 @@ def explain(
     space_group: Annotated[
         int | None,
         typer.Option(
-            "--space-group", help="Group whose evidence is shown; each pattern's answer if not given."
+            "--space-group",
+            help="Group whose evidence is shown, 0 for outside the model's groups; each pattern's answer if not given.",
+            show_default=False,
         ),
     ] = None,
     pattern_center: Annotated[

@@ -36,6 +36,7 @@ def models(
     - `kikuchinet models runs/mine/model --repack smaller`
     """
     # The registry reads cards without loading a network, but its package imports PyTorch.
+    from kikuchinet.crystal.outside import listed_classes
     from kikuchinet.models.registry import DEFAULT_MODEL, list_models, load_model, repack
 
     if repack_to is not None:
@@ -65,7 +66,7 @@ def models(
             text(key),
             text(card.version),
             text(card.architecture),
-            ", ".join(str(group) for group in card.classes),
+            listed_classes(card.classes),
             "{} x {}".format(*card.size),
             "yes" if key == DEFAULT_MODEL else "",
         )
@@ -81,10 +82,14 @@ def _show(card: Mapping[str, Any]) -> None:
 
 
 def _flat(content: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    from kikuchinet.crystal.outside import listed_classes
+
     pairs: list[tuple[str, str]] = []
     for key, value in content.items():
         if isinstance(value, Mapping):
             pairs += _flat(value, f"{prefix}{key}: " if key != "details" else prefix)
+        elif key == "classes" and not prefix:
+            pairs.append((key, listed_classes(value)))
         elif isinstance(value, list | tuple):
             pairs.append((f"{prefix}{key}", ", ".join(str(item) for item in value)))
         else:

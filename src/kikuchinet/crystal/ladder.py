@@ -23,7 +23,8 @@ _BOX = 6
 
 
 OUTSIDE = 0
-"""Stands in place of a space group's number for "none of the groups that the model tells apart"."""
+"""Stands in place of a space group's number for "none of the groups that the model tells apart". It has no ladder and no
+symbol; `kikuchinet.crystal.outside` has its name."""
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, get_args
 
-from kikuchinet.crystal import Crystal
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from kikuchinet.crystal import OUTSIDE, Crystal
 from kikuchinet.diffraction import visible_group
 from kikuchinet.errors import InputError
 
@@ -42,3 +46,22 @@ def visible_or_literal(crystal: Crystal, labels: str) -> int:
         A space-group number.
     """
     return visible_group(crystal) if check_labels(labels) == "visible" else crystal.space_group
+
+
+def among(groups: ArrayLike, classes: Sequence[int]) -> NDArray[np.int64]:
+    """Return the classes of a model that space groups belong to.
+
+    Parameters
+    ----------
+    groups
+        Space-group numbers, any shape.
+    classes
+        The model's classes.
+
+    Returns
+    -------
+    numpy.ndarray
+        The same numbers; `kikuchinet.crystal.OUTSIDE` in place of those that are not among the classes, if it is.
+    """
+    numbers = np.asarray(groups, dtype=np.int64)
+    return np.where(np.isin(numbers, classes), numbers, OUTSIDE) if OUTSIDE in classes else numbers

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from kikuchinet.datasets.labels import among
 from kikuchinet.datasets.manifest import Manifest
 from kikuchinet.datasets.stream import Batch
 from kikuchinet.errors import InputError
@@ -25,7 +26,8 @@ class StoredPatterns(Dataset[tuple[Tensor, Tensor]]):
     manifest
         The patterns. Their files may be anything that `kikuchinet.patterns.read_patterns` reads.
     classes
-        Space groups, in the order of the labels.
+        Space groups, in the order of the labels. Patterns of all groups that are not among them belong to
+        `kikuchinet.crystal.OUTSIDE`, if that is.
     size
         Rows and columns of the prepared patterns.
     labels
@@ -45,7 +47,7 @@ class StoredPatterns(Dataset[tuple[Tensor, Tensor]]):
         size: tuple[int, int],
         labels: str = "visible",
     ) -> None:
-        groups = manifest.labels(labels)
+        groups = among(manifest.labels(labels), classes)
         place = {group: i for i, group in enumerate(classes)}
         if unknown := sorted(set(groups.tolist()) - set(classes)):
             raise InputError("manifest", f"space group {unknown[0]} is not among the classes {list(classes)}")

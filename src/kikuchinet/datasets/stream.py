@@ -18,9 +18,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
-from kikuchinet.crystal import OUTSIDE
 from kikuchinet.datasets.geometry import GeometryRange
-from kikuchinet.datasets.labels import check_labels
+from kikuchinet.datasets.labels import among, check_labels
 from kikuchinet.datasets.masters import MasterSet
 from kikuchinet.datasets.recording import Recording, Scene, draw, record_scene
 from kikuchinet.errors import InputError
@@ -211,9 +210,7 @@ class PatternStream(IterableDataset[LabelledPatterns]):
         self._tree: list[dict[str, list[int]]] = [{} for _ in classes]
         self._others: list[dict[str, list[int]]] = [{} for _ in classes]
         for i, entry in enumerate(masters):
-            group = entry.visible_group if visible else entry.space_group
-            if group not in classes and OUTSIDE in classes:
-                group = OUTSIDE
+            group = int(among(entry.visible_group if visible else entry.space_group, classes))
             if group not in classes:
                 raise InputError(entry.material, f"its space group {group} is not among the classes")
             tree = self._others if entry.other else self._tree

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from kikuchinet._files import atomic_path
 from kikuchinet.datasets import MasterSet, PatternStream, QualityRange, StreamConfig, prepare, windows
+from kikuchinet.datasets.labels import among
 from kikuchinet.datasets.manifest import Manifest
 from kikuchinet.datasets.stored import StoredPatterns
 from kikuchinet.errors import InputError
@@ -127,7 +128,8 @@ def evaluate(
     Returns
     -------
     Evaluation
-        Scores against the visible and the literal space group.
+        Scores against the visible and the literal space group. For a model with `kikuchinet.crystal.OUTSIDE` among its
+        classes that is the truth of all crystals of groups that are not.
 
     Raises
     ------
@@ -149,14 +151,14 @@ def evaluate(
         literal.append(batch.literal)
         materials.append(batch.materials)
     identification, names = Identification.concatenate(answers), np.concatenate(materials)
-    said = identification.space_groups
+    said, classes = identification.answers, network.classes
     scan = None
     if not isinstance(patterns, PatternStream) and "grain" in manifest.frame.columns:
         scan = score_scan(manifest, identification)
     result = Evaluation(
         model=f"{network.name} {network.version}",
-        visible=score("visible", np.concatenate(visible), said, names),
-        literal=score("literal", np.concatenate(literal), said, names),
+        visible=score("visible", among(np.concatenate(visible), classes), said, names, classes),
+        literal=score("literal", among(np.concatenate(literal), classes), said, names, classes),
         scan=scan,
     )
     if out is not None:

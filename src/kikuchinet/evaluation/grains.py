@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from kikuchinet.datasets.labels import among
 from kikuchinet.datasets.manifest import Manifest
 from kikuchinet.errors import InputError
 from kikuchinet.evaluation.scores import wilson_interval
@@ -27,7 +28,8 @@ class ScanScores:
     ----------
     grains
         One row a grain: ``map, grain, material, visible_group, patterns, right`` (number of its patterns that were answered
-        rightly), ``pooled_group, pooled_probability, pooled_right``.
+        rightly), ``pooled_group, pooled_probability, pooled_right``. Groups are 0, `kikuchinet.crystal.OUTSIDE`, for all
+        that a model with this class does not tell apart.
     places
         One row a place, inside grains and at their boundaries: ``place, patterns, right, recall, recall_low, recall_high``.
     """
@@ -73,8 +75,8 @@ def score_scan(manifest: Manifest, identification: Identification) -> ScanScores
         raise InputError("manifest", "has no column 'grain'")
     if len(frame) != len(identification):
         raise InputError("manifest", f"{len(frame)} patterns, but {len(identification)} answers")
-    truth = manifest.labels("visible")
-    right = identification.space_groups == truth
+    truth = among(manifest.labels("visible"), identification.classes)
+    right = identification.answers == truth
     maps = frame["map"].astype(str) if "map" in frame.columns else pd.Series("", index=frame.index)
     rows = []
     for (scan, grain), members in frame.groupby([maps, frame["grain"]], sort=True).indices.items():

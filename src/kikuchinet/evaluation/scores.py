@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from kikuchinet.crystal import ladder
+from kikuchinet.crystal import OUTSIDE
+from kikuchinet.crystal.outside import answer_symbol
 from kikuchinet.errors import InputError
+from kikuchinet.models import NO_ANSWER
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,11 +58,12 @@ class Scores:
         ``visible`` or ``literal``.
     groups
         Per true group: ``space_group, symbol, patterns, right, recall, recall_low, recall_high, answered, precision,
-        precision_low, precision_high``.
+        precision_low, precision_high``. Group 0 holds all that are none of the model's, where it has a class for them.
     materials
         Per material: ``material, space_group, patterns, right, recall, recall_low, recall_high``.
     counts
-        Materials by answers; column 0 counts abstentions.
+        Materials by answers; column 0 counts abstentions. Of models with a class 0 that column counts answers of outside,
+        and ``no answer`` the abstentions.
     accuracy
         Share of all patterns that were answered rightly.
     macro_recall
@@ -74,7 +78,13 @@ class Scores:
     macro_recall: float
 
 
-def score(kind: str, truths: NDArray[np.int64], answers: NDArray[np.int64], materials: ArrayLike) -> Scores:
+def score(
+    kind: str,
+    truths: NDArray[np.int64],
+    answers: NDArray[np.int64],
+    materials: ArrayLike,
+    classes: Sequence[int] = (),
+) -> Scores:
     """Score answers against the truth.
 
     Parameters
@@ -82,11 +92,14 @@ def score(kind: str, truths: NDArray[np.int64], answers: NDArray[np.int64], mate
     kind
         Name of this kind of truth.
     truths
-        (n,) true space groups.
+        (n,) true space groups; `kikuchinet.crystal.OUTSIDE` for those that are none of the model's, if it is among these.
     answers
-        (n,) answers, 0 where the model abstained; an abstention counts as not found.
+        (n,) answers, 0 or `kikuchinet.models.NO_ANSWER` where the model abstained; an abstention counts as not found. With
+        `kikuchinet.crystal.OUTSIDE` among the model's classes 0 is an answer, and only the latter an abstention.
     materials
         (n,) names.
+    classes
+        The model's; needed only if `kikuchinet.crystal.OUTSIDE` is among them.
 
     Returns
     -------
@@ -104,7 +117,9 @@ def score(kind: str, truths: NDArray[np.int64], answers: NDArray[np.int64], mate
     if len(truths) == 0:
         raise InputError("evaluation", "no patterns to score")
     names = np.asarray(materials).astype(str)
-    labels = np.unique(np.concatenate([truths, answers[answers > 0]]))
+    has_outside = OUTSIDE in classes
+    answers = np.where(answers == OUTSIDE, OUTSIDE if has_outside else NO_ANSWER, answers)
+    labels = np.unique(np.concatenate([truths, answers[answers != NO_ANSWER]]))
     precision, recall, _, support = precision_recall_fscore_support(
         truths, answers, labels=labels, zero_division=0.0
     )
@@ -115,7 +130,7 @@ def score(kind: str, truths: NDArray[np.int64], answers: NDArray[np.int64], mate
     groups = pd.DataFrame(
         {
             "space_group": labels,
-            "symbol": [ladder(int(g)).symbol for g in labels],
+            "symbol": [answer_symbol(int(g), classes) for g in labels],
             "patterns": support,
             "right": right,
             "recall": recall,
@@ -136,6 +151,7 @@ def score(kind: str, truths: NDArray[np.int64], answers: NDArray[np.int64], mate
         recall=per_material["right"] / per_material["patterns"], recall_low=low, recall_high=high
     )[["material", "space_group", "patterns", "right", "recall", "recall_low", "recall_high"]]
     counts = pd.crosstab(names, answers, rownames=["material"], colnames=["answer"])
+    counts = counts.rename(columns={NO_ANSWER: "no answer" if has_outside else 0})
     return Scores(
         kind=kind,
         groups=groups,

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kikuchinet.crystal import ladder
+from kikuchinet.crystal import OUTSIDE
+from kikuchinet.crystal.outside import answer_title, outside_name
 from kikuchinet.explanation.features import PatternFeatures, find_bands, find_zone_axes
 from kikuchinet.patterns.hough import hough_transform, line_ends
 
@@ -70,7 +71,7 @@ def _draw_row(
     pattern_ax.set_title("pattern as the network sees it", fontsize=8)
     _draw_hough(hough_ax, pattern_ax, pattern)
     group = int(explanation.space_groups[number])
-    symbol = ladder(group).symbol
+    classes = explanation.identification.classes
     for ax, heat, name in (
         (cam_ax, explanation.grad_cam[number], "Grad-CAM"),
         (guided_ax, explanation.guided[number], "guided Grad-CAM"),
@@ -80,9 +81,9 @@ def _draw_row(
         shown = ax.imshow(
             np.sqrt(heat) if name.startswith("guided") else heat, cmap="inferno", vmin=0, vmax=1, alpha=0.65
         )
-        ax.set_title(f"{name} for {group} {symbol}", fontsize=8)
+        ax.set_title(f"{name} for {answer_title(group, classes)}", fontsize=8)
         if not heat.any():
-            _say_no_heat(ax, group)
+            _say_no_heat(ax, outside_name(classes) if group == OUTSIDE else str(group))
     bar = part.colorbar(shown, ax=guided_ax, shrink=0.8)
     bar.ax.tick_params(labelsize=6)
     bar.set_label("heat (guided: its root)", fontsize=6)
@@ -92,11 +93,12 @@ def _draw_row(
             draw_zone_axes(ax, features)
     answer = explanation.identification.probabilities[number]
     best = int(answer.argmax())
-    said = f"answer {explanation.identification.classes[best]}, probability {answer[best]:.2f}"
+    first = outside_name(classes) if classes[best] == OUTSIDE else classes[best]
+    said = f"answer {first}, probability {answer[best]:.2f}"
     part.suptitle(f"{title}: {said}" if title else said, fontsize=9)
 
 
-def _say_no_heat(ax: Axes, group: int) -> None:
+def _say_no_heat(ax: Axes, group: str) -> None:
     ax.text(
         0.5,
         0.5,

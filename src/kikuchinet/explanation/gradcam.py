@@ -66,7 +66,8 @@ def explain(
         (n, rows, columns) or (rows, columns), or a sequence of images of unequal shapes, as for
         `SpaceGroupModel.identify`.
     space_groups
-        The group, or (n,) groups, whose evidence is shown; the likeliest one of each pattern if not given.
+        The group, or (n,) groups, whose evidence is shown, 0 for outside the model's groups; the likeliest one of each
+        pattern if not given.
     batch_size
         Patterns per pass through the network.
 

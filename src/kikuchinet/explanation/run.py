@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from orix.quaternion import Rotation
 
 from kikuchinet._version import __version__
-from kikuchinet.crystal import Crystal, ladder
+from kikuchinet.crystal import Crystal
+from kikuchinet.crystal.outside import answer_symbol, listed_classes
 from kikuchinet.errors import InputError
 from kikuchinet.explanation.chance import LABELS, against_chance, feature_masks, random_masks, shares
 from kikuchinet.explanation.features import PatternFeatures, prepared_detector
@@ -47,7 +48,7 @@ class ExplanationSettings:
     geometry
         Where the screen stood, in place of what the files say.
     space_group
-        The group whose evidence is shown; the likeliest one of each pattern if None.
+        The group whose evidence is shown, 0 for outside the model's groups; the likeliest one of each pattern if None.
     count
         Patterns of each source that are explained at most, evenly spread over it; 0 for all.
     turns
@@ -111,7 +112,7 @@ def explain_sources(
     if settings.space_group is not None and settings.space_group not in model.classes:
         raise InputError(
             f"space group {settings.space_group}",
-            f"the model {model.name} does not know it; it knows {', '.join(map(str, model.classes))}",
+            f"the model {model.name} does not know it; it knows {listed_classes(model.classes)}",
         )
     chosen = [_spread(len(source), settings.count) for source in sources]
     origins = [choose_origin(source, settings.crystals, settings.orientation) for source in sources]
@@ -221,7 +222,7 @@ def _row(
         "row": "" if source.rows is None else int(source.rows[number]),
         "column": "" if source.columns is None else int(source.columns[number]),
         "space_group": shown,
-        "symbol": ladder(shown).symbol,
+        "symbol": answer_symbol(shown, answer.classes),
         "answer": answer.classes[best],
         "probability": float(answer.probabilities[at, best]),
         "abstained": "true" if answer.abstained[at] else "false",

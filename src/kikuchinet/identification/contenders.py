@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 
-from kikuchinet.crystal import Crystal, crystals
+from kikuchinet.crystal import OUTSIDE, Crystal, crystals
 from kikuchinet.crystal.cif import cif_files
 from kikuchinet.diffraction import visible_group
 from kikuchinet.errors import InputError
@@ -81,14 +81,12 @@ def rank_by_network(
     Returns
     -------
     tuple of Contender
-        Likeliest first, `MOST` at most. A crystal of a group that the model was not taught has no evidence and is kept: the
-        network cannot speak against it.
+        Likeliest first, `MOST` at most. A crystal of a group that is not among the classes has the probability of
+        `kikuchinet.crystal.OUTSIDE`; without that class it has no evidence and is kept: the network cannot speak against it.
     """
     known = dict(zip(classes, np.asarray(probabilities, dtype=float).tolist(), strict=True))
     contenders = [
-        Contender(
-            crystal, origin, None if (value := known.get(visible_group(crystal))) is None else float(value)
-        )
+        Contender(crystal, origin, known.get(visible_group(crystal), known.get(OUTSIDE)))
         for crystal, origin in found
     ]
 

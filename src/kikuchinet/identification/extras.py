@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kikuchinet.identification.levels import LEVELS, SURE, LadderAnswer, level_probabilities
+from kikuchinet.models import NO_ANSWER
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -95,13 +96,13 @@ def extra_columns(answer: SourceAnswer, orientations: Orientations) -> dict[str,
     n = len(answer.identification)
     grain = np.full(n, -1) if answer.grains is None else answer.grains.labels
     belongs = grain >= 0
-    group, probability = np.zeros(n, dtype=np.int64), np.full(n, np.nan)
+    group, probability = np.full(n, NO_ANSWER), np.full(n, np.nan)
     name, value = np.full(n, "", dtype=object), np.full(n, "", dtype=object)
     if answer.grain_answers is not None:
         found = answer.grain_answers
         names, values = surest_levels(found)
         mine = grain[belongs]
-        group[belongs], probability[belongs] = found.space_groups[mine], found.best[mine]
+        group[belongs], probability[belongs] = found.answers[mine], found.best[mine]
         name[belongs], value[belongs] = names[mine], values[mine]
     indexed = orientations.indexed
     crystal = [orientations.crystals[k].name if k >= 0 else "" for k in orientations.crystal.tolist()]
@@ -110,7 +111,7 @@ def extra_columns(answer: SourceAnswer, orientations: Orientations) -> dict[str,
         euler[indexed] = Rotation(orientations.quaternions[indexed]).to_euler(degrees=True)
     return {
         "grain": pd.Series(grain, dtype="Int64").mask(~belongs),
-        "grain_space_group": pd.Series(group, dtype="Int64").mask(group == 0),
+        "grain_space_group": pd.Series(group, dtype="Int64").mask(group == NO_ANSWER),
         "grain_probability": pd.Series(probability),
         "grain_sure_level": pd.Series(name),
         "grain_sure_value": pd.Series(value),

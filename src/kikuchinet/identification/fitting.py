@@ -54,7 +54,8 @@ class CandidateFit:
     origin
         ``"library"`` or its CIF file.
     evidence
-        The network's probability of the crystal's visible space group; None where the model does not know that group.
+        The network's probability of the crystal's visible space group, or of all groups that it does not tell apart together
+        (`kikuchinet.crystal.OUTSIDE`) where that is one of them; None where the model has no class for the crystal.
     rotations
         (m,) sample to crystal.
     pattern_centers
@@ -124,7 +125,7 @@ class PhaseFit:
     source
         Which of the run's sources.
     space_group
-        The network's answer for the phase; None where it has none.
+        The network's answer for the phase, 0 for outside its groups; None where it has none.
     patterns
         (m,) places of the fitted patterns in the source.
     candidates

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kikuchinet.crystal import ladder
+from kikuchinet.crystal.outside import answer_symbol
 from kikuchinet.identification.extras import surest_levels
 from kikuchinet.identification.levels import LEVELS, level_probabilities
+from kikuchinet.models import NO_ANSWER
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,8 +29,9 @@ def grain_table(answer: SourceAnswer) -> pd.DataFrame:
     -------
     pandas.DataFrame
         Columns ``source, grain, patterns, row, column`` (the grain's centre of mass in the whole scan), ``quality`` (mean),
-        ``space_group, symbol, probability`` (pooled over the grain; empty where no pattern shows anything), the deepest
-        sure step as ``sure_level, sure_value``, and ``LEVEL, LEVEL_probability`` for each further step of the ladder.
+        ``space_group, symbol, probability`` (pooled over the grain; empty where no pattern shows anything, 0 and its name
+        for outside), the deepest sure step as ``sure_level, sure_value``, and ``LEVEL, LEVEL_probability`` for each further
+        step of the ladder.
     """
     import pandas as pd
 
@@ -46,8 +48,8 @@ def grain_table(answer: SourceAnswer) -> pd.DataFrame:
         sums = np.bincount(labels, weights=np.asarray(values, dtype=float)[belongs], minlength=grains.count)
         return np.asarray(sums / sizes)
 
-    groups = found.space_groups
-    seen = groups > 0
+    groups = found.answers
+    seen = groups != NO_ANSWER
     names, values = surest_levels(found)
     columns: dict[str, object] = {
         "source": answer.source.name,
@@ -57,7 +59,9 @@ def grain_table(answer: SourceAnswer) -> pd.DataFrame:
         "column": mean(answer.source.columns).round(2),
         "quality": mean(answer.quality).round(4),
         "space_group": pd.Series(groups, dtype="Int64").mask(~seen),
-        "symbol": [ladder(group).symbol if group else "" for group in groups.tolist()],
+        "symbol": [
+            "" if group == NO_ANSWER else answer_symbol(group, found.classes) for group in groups.tolist()
+        ],
         "probability": found.best.round(6),
         "sure_level": names,
         "sure_value": values,

@@ -11,7 +11,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from kikuchinet.identification.similarity import OFFSETS, Similarity, neighbour_similarity, pair_slices
-from kikuchinet.models import Identification
+from kikuchinet.models import NO_ANSWER, Identification
 from kikuchinet.patterns import PatternSource
 
 SMALL = 4
@@ -148,7 +148,7 @@ class GrainAnswers:
     Parameters
     ----------
     classes
-        Space groups of the model.
+        Classes of the model.
     probabilities
         (grains, classes); equal ones where no pattern shows anything.
     patterns
@@ -161,13 +161,18 @@ class GrainAnswers:
 
     @property
     def space_groups(self) -> NDArray[np.int64]:
-        """(grains,) likeliest space group; 0 where no pattern shows anything."""
+        """(grains,) likeliest space group; 0 where there is none to name: nothing to see, or outside the model's groups."""
+        return np.maximum(self.answers, 0)
+
+    @property
+    def answers(self) -> NDArray[np.int64]:
+        """(grains,) likeliest class, 0 for outside; `kikuchinet.models.NO_ANSWER` where no pattern shows anything."""
         best = np.asarray(self.classes, dtype=np.int64)[self.probabilities.argmax(axis=1)]
-        return np.where(self.patterns > 0, best, 0)
+        return np.where(self.patterns > 0, best, NO_ANSWER)
 
     @property
     def best(self) -> NDArray[np.float64]:
-        """(grains,) probability of the likeliest space group."""
+        """(grains,) probability of the likeliest class."""
         return np.asarray(self.probabilities.max(axis=1))
 
 

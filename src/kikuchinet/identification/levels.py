@@ -9,7 +9,8 @@ from functools import cache
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from kikuchinet.crystal import ladder
+from kikuchinet.crystal import OUTSIDE, ladder
+from kikuchinet.crystal.outside import outside_name, outside_phrase
 
 LEVELS = (
     "space_group",
@@ -34,11 +35,13 @@ class Level:
     name
         One of `LEVELS`.
     value
-        Such as ``"225"``, ``"m-3m: 209+216+225"``, ``"m-3m"``, ``"cF"`` or ``"cubic"``.
+        Such as ``"225"``, ``"m-3m: 209+216+225"``, ``"m-3m"``, ``"cF"`` or ``"cubic"``; at every step
+        `kikuchinet.crystal.outside.outside_name` where the model's outside is likeliest.
     probability
-        Sum over the model's space groups that have this value.
+        Sum over the model's space groups that have this value. What lies outside is a value of its own: a crystal outside
+        m-3m may be cubic or not, so it counts for neither, and the probability of ``cubic`` is the least that it can be.
     known
-        Different values among the model's space groups.
+        Different values among the model's classes.
     possible
         Different values among all 230.
     """
@@ -51,7 +54,7 @@ class Level:
 
     @property
     def premise(self) -> bool:
-        """Whether all the model's space groups have this value: then it was assumed, and no pattern can speak against it."""
+        """Whether all the model's classes have this value: then it was assumed, and no pattern can speak against it."""
         return self.known == 1
 
     @property
@@ -73,9 +76,12 @@ class LadderAnswer:
     ----------
     levels
         In the order of `LEVELS`.
+    classes
+        Of the model.
     """
 
     levels: tuple[Level, ...]
+    classes: tuple[int, ...] = ()
 
     @property
     def deepest(self) -> Level | None:
@@ -86,9 +92,13 @@ class LadderAnswer:
     def sentence(self) -> str:
         """The answer in words: the deepest step that is sure, and what was assumed."""
         deepest = self.deepest
+        outside = outside_name(self.classes) if OUTSIDE in self.classes else None
         if deepest is None:
             first = self.levels[0]
-            found = f"no step of the ladder is sure (likeliest space group {first.value}, {first.probability:.2f})"
+            what = "answer" if first.value == outside else "space group"
+            found = f"no step of the ladder is sure (likeliest {what} {first.value}, {first.probability:.2f})"
+        elif deepest.value == outside:
+            found = f"{outside_phrase(self.classes)}, {deepest.probability:.3f}"
         elif deepest.name == "space_group":
             found = f"space group {ladder(int(deepest.value)).symbol} ({deepest.value}), {deepest.probability:.3f}"
         else:
@@ -105,7 +115,9 @@ class LadderAnswer:
 @cache
 def _values(classes: tuple[int, ...], level: str) -> tuple[tuple[str, ...], NDArray[np.float64]]:
     """Return a step's values in the order of the classes, and which class has which, (classes, values)."""
-    of_class = [str(getattr(ladder(group), level)) for group in classes]
+    of_class = [
+        outside_name(classes) if group == OUTSIDE else str(getattr(ladder(group), level)) for group in classes
+    ]
     values = tuple(dict.fromkeys(of_class))
     return values, np.array([[value == own for value in values] for own in of_class], dtype=np.float64)
 
@@ -125,14 +137,14 @@ def level_probabilities(
     probabilities
         (n, classes).
     classes
-        Space groups of the columns.
+        Space groups of the columns, `kikuchinet.crystal.OUTSIDE` where the model has it.
     level
         One of `LEVELS`.
 
     Returns
     -------
     values : tuple of str
-        The step's values among the classes.
+        The step's values among the classes; the outside is one of them, at every step.
     sums : numpy.ndarray
         (n, values).
     """
@@ -148,7 +160,7 @@ def ladder_answer(probabilities: ArrayLike, classes: Sequence[int]) -> LadderAns
     probabilities
         (classes,).
     classes
-        Space groups of the model.
+        Space groups of the model, `kikuchinet.crystal.OUTSIDE` where it has it.
 
     Notes
     -----
@@ -163,4 +175,4 @@ def ladder_answer(probabilities: ArrayLike, classes: Sequence[int]) -> LadderAns
         found.append(
             Level(level, values[best], float(min(sums[0, best], 1.0)), len(values), _possible(level))
         )
-    return LadderAnswer(tuple(found))
+    return LadderAnswer(tuple(found), tuple(classes))

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from kikuchinet.crystal import ladder
+from kikuchinet.crystal import OUTSIDE, ladder
+from kikuchinet.errors import InputError
 
 _HIDDEN_ORDER: dict[int, tuple[tuple[int, str], ...]] = {
     225: ((221, "L1_2 order between elements that scatter alike, as in FeNi3"),),
@@ -71,13 +72,21 @@ def look_alikes(space_group: int, known: Collection[int] = ()) -> tuple[LookAlik
     space_group
         The answer.
     known
-        The classes of the model. A twin that the model was taught to tell apart is left out.
+        The classes of the model. A twin that the model was taught to tell apart is left out. A class of crystals outside its
+        groups is no reason to leave one out: it was taught on few crystals of such twins, if on any.
 
     Returns
     -------
     tuple of LookAlike
         Hidden order first, then groups with the same reflections.
+
+    Raises
+    ------
+    kikuchinet.errors.InputError
+        The answer is outside the model's groups: that leaves open all others, and none looks like it.
     """
+    if space_group == OUTSIDE:
+        raise InputError("outside", "is no one group, so nothing looks like it")
     found = [
         LookAlike(group, ladder(group).symbol, "hidden order", why)
         for group, why in _HIDDEN_ORDER.get(space_group, ())

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kikuchinet.crystal import ladder
+from kikuchinet.crystal import OUTSIDE
+from kikuchinet.crystal.outside import answer_symbol, outside_name
+from kikuchinet.models import NO_ANSWER
 
 if TYPE_CHECKING:
     from matplotlib.patches import Patch
@@ -21,6 +23,10 @@ if TYPE_CHECKING:
 
 _NUMBERED_CELLS = 150
 """Maps with fewer cells than this carry the number of the space group in every cell."""
+_OUTSIDE_COLOUR = "#000000"
+"""Of points outside the model's groups: darker than the darkest group's, so that it stands apart in grey as well."""
+_MARKS = {NO_ANSWER: "–", OUTSIDE: "out"}
+"""What stands in cells that have no number."""
 
 
 def crystal_map(
@@ -40,17 +46,18 @@ def crystal_map(
     Returns
     -------
     orix.crystal_map.CrystalMap
-        One phase per space group found, named by its symbol; points without an answer are "not indexed" (phase -1).
+        One phase per space group found, named by its symbol; points without an answer are "not indexed" (phase -1). Points
+        outside the model's groups are the last phase, which has the name of the outside and no space group.
         Properties ``probability``, ``second_space_group``, ``second_probability`` and ``quality``; with grains ``grain``,
-        ``grain_space_group`` (0: none) and ``grain_probability``; ``correlation`` and ``fitted``. **The network
-        knows no orientations: where ``fitted`` is 0, the rotation is the identity and means nothing.** Coordinates are in
-        the source's unit, or count scan steps where its step is unknown.
+        ``grain_space_group`` (0: none; of models with a class 0, which is outside, -1: none) and ``grain_probability``;
+        ``correlation`` and ``fitted``. **The network knows no orientations: where ``fitted`` is 0, the rotation is the
+        identity and means nothing.** Coordinates are in the source's unit, or count scan steps where its step is unknown.
     """
     from orix.crystal_map import CrystalMap, Phase, PhaseList
     from orix.quaternion import Rotation
 
-    groups = answer.identification.space_groups
-    found = [int(group) for group in np.unique(groups) if group]
+    groups, classes = answer.identification.answers, answer.identification.classes
+    found = _ordered(groups)
     phase_id = np.full(groups.shape, -1, dtype=np.int32)
     for number, group in enumerate(found):
         phase_id[groups == group] = number
@@ -66,8 +73,10 @@ def crystal_map(
     if answer.grains is not None and answer.grain_answers is not None:
         labels = answer.grains.labels
         belongs = labels >= 0
-        of_grain, sure = np.zeros(n, dtype=np.int32), np.zeros(n)
-        of_grain[belongs] = answer.grain_answers.space_groups[labels[belongs]]
+        none = NO_ANSWER if OUTSIDE in classes else 0
+        of_grain, sure = np.full(n, none, dtype=np.int32), np.zeros(n)
+        answers = answer.grain_answers.answers
+        of_grain[belongs] = np.where(answers == NO_ANSWER, none, answers)[labels[belongs]]
         sure[belongs] = answer.grain_answers.best[labels[belongs]]
         prop |= {"grain": labels, "grain_space_group": of_grain, "grain_probability": sure}
     if orientations is not None:
@@ -81,12 +90,21 @@ def crystal_map(
         x=x,
         y=y,
         phase_list=PhaseList(
-            phases=[Phase(name=ladder(group).symbol, space_group=group) for group in found],
+            phases=[
+                Phase(name=answer_symbol(group, classes), space_group=None if group == OUTSIDE else group)
+                for group in found
+            ],
             ids=list(range(len(found))),
         ),
         prop=prop,
         scan_unit=unit,
     )
+
+
+def _ordered(answers: NDArray[np.int64]) -> list[int]:
+    """Return the different answers in rising order, outside after the space groups."""
+    found = [int(group) for group in np.unique(answers) if group != NO_ANSWER]
+    return sorted(found, key=lambda group: (group == OUTSIDE, group))
 
 
 def coordinates(answer: SourceAnswer) -> tuple[NDArray[np.float64], NDArray[np.float64], str]:
@@ -118,20 +136,22 @@ def group_colours(groups: Iterable[int]) -> dict[int, str]:
     Parameters
     ----------
     groups
-        Numbers; 0, no answer, gets none.
+        Answers as of `kikuchinet.models.Identification.answers`; `NO_ANSWER` gets none.
 
     Returns
     -------
     dict of int to str
-        ``#rrggbb``, by number. They differ in lightness (matplotlib's cividis), so a map reads in grey and for the colour
-        blind.
+        ``#rrggbb``, by number. They differ in lightness (matplotlib's cividis, and black for outside), so a map reads in
+        grey and for the colour blind.
     """
     from matplotlib import colormaps
     from matplotlib.colors import to_hex
 
-    found = sorted(set(groups) - {0})
+    answers = set(groups)
+    found = sorted(answers - {NO_ANSWER, OUTSIDE})
     shades = colormaps["cividis"](np.linspace(0.12, 0.95, max(len(found), 2)))
-    return {group: to_hex(shade) for group, shade in zip(found, shades, strict=False)}
+    colours = {group: to_hex(shade) for group, shade in zip(found, shades, strict=False)}
+    return colours | {OUTSIDE: _OUTSIDE_COLOUR} if OUTSIDE in answers else colours
 
 
 def save_map(answer: SourceAnswer, path: Path, colours: Mapping[int, str]) -> None:
@@ -144,16 +164,16 @@ def save_map(answer: SourceAnswer, path: Path, colours: Mapping[int, str]) -> No
     path
         A PNG file to write.
     colours
-        Of the space groups; see `group_colours`. Points without an answer are white.
+        Of the answers; see `group_colours`. Points without an answer are white.
 
     Notes
     -----
-    Small maps carry the numbers in their cells.
+    Small maps carry the numbers in their cells, "out" for outside.
     """
     from matplotlib.figure import Figure
 
     rows, columns = map_shape(answer)
-    groups = answer.identification.space_groups.reshape(rows, columns)
+    groups = answer.identification.answers.reshape(rows, columns)
     best = answer.identification.probabilities.max(axis=1).reshape(rows, columns)
     picture = coloured(groups, colours)
 
@@ -164,7 +184,7 @@ def save_map(answer: SourceAnswer, path: Path, colours: Mapping[int, str]) -> No
     phases.imshow(picture, interpolation="nearest")
     phases.set_title("Space group", fontsize=11)
     phases.legend(
-        handles=legend(groups, colours),
+        handles=legend(groups, colours, answer.identification.classes),
         loc="upper center",
         bbox_to_anchor=(0.5, -0.02),
         ncols=2,
@@ -184,7 +204,7 @@ def save_map(answer: SourceAnswer, path: Path, colours: Mapping[int, str]) -> No
 
 
 def coloured(groups: NDArray[np.int64], colours: Mapping[int, str]) -> NDArray[np.float64]:
-    """Return a picture (rows, columns, 3) of space groups (rows, columns)."""
+    """Return a picture (rows, columns, 3) of answers (rows, columns)."""
     from matplotlib.colors import to_rgb
 
     picture = np.ones((*groups.shape, 3))
@@ -193,19 +213,35 @@ def coloured(groups: NDArray[np.int64], colours: Mapping[int, str]) -> NDArray[n
     return picture
 
 
-def legend(groups: NDArray[np.int64], colours: Mapping[int, str]) -> list[Patch]:
-    """Return an entry for each space group of a picture, with its share, and for points without an answer."""
+def legend(groups: NDArray[np.int64], colours: Mapping[int, str], classes: Sequence[int]) -> list[Patch]:
+    """Return an entry for each answer of a picture, with its share, and for points without one.
+
+    Parameters
+    ----------
+    groups
+        Answers, as of `kikuchinet.models.Identification.answers`.
+    colours
+        Of the answers.
+    classes
+        The model's.
+    """
     from matplotlib.patches import Patch
 
-    shown = [(int(group), colours[int(group)]) for group in np.unique(groups) if group]
-    if (groups == 0).any():
-        shown.append((0, "white"))
-    return [Patch(facecolor=colour, edgecolor="0.3", label=_label(group, groups)) for group, colour in shown]
+    shown = [(group, colours[group]) for group in _ordered(groups)]
+    if (groups == NO_ANSWER).any():
+        shown.append((NO_ANSWER, "white"))
+    return [
+        Patch(facecolor=colour, edgecolor="0.3", label=_label(group, groups, classes))
+        for group, colour in shown
+    ]
 
 
-def _label(group: int, groups: NDArray[np.int64]) -> str:
+def _label(group: int, groups: NDArray[np.int64], classes: Sequence[int]) -> str:
     share = float((groups == group).mean())
-    name = f"{ladder(group).symbol} ({group})" if group else "no answer"
+    if group in _MARKS:
+        name = "no answer" if group == NO_ANSWER else outside_name(classes)
+    else:
+        name = f"{answer_symbol(group, classes)} ({group})"
     return f"{name}, {share:.0%}" if share >= 0.01 else f"{name}, {share:.1%}"
 
 
@@ -215,7 +251,7 @@ def _number_cells(axes: object, groups: NDArray[np.int64], picture: NDArray[np.f
         axes.text(  # type: ignore[attr-defined]
             column,
             row,
-            str(group) if group else "–",
+            _MARKS.get(int(group), str(group)),
             ha="center",
             va="center",
             fontsize=9,

@@ -30,14 +30,18 @@ def save_phase_map(answer: SourceAnswer, path: Path, colours: Mapping[int, str])
     path
         A PNG file to write.
     colours
-        Of the space groups; see `group_colours`.
+        Of the answers; see `group_colours`.
     """
     groups = answer.by_point[0].reshape(map_shape(answer))
     figure, axes, extent = _frame(answer)
     axes.imshow(coloured(groups, colours), interpolation="nearest", extent=extent)
     _boundaries(axes, answer, extent)
     figure.legend(
-        handles=legend(groups, colours), loc="outside lower center", ncols=2, fontsize=9, frameon=False
+        handles=legend(groups, colours, answer.identification.classes),
+        loc="outside lower center",
+        ncols=2,
+        fontsize=9,
+        frameon=False,
     )
     title = "Space group" if answer.grains is None else "Space group of each grain"
     axes.set_title(title, fontsize=11)

@@ -112,7 +112,9 @@ def identify(
         tuple(answers), model.card, settings, symbols, failures=tuple(failures or ()), adaptation=adaptation
     )
     if symbols and result.pooled is not None:
-        result = replace(result, candidates=library_candidates(symbols, result.pooled.space_group))
+        result = replace(
+            result, candidates=library_candidates(symbols, result.pooled.space_group, model.classes)
+        )
     return result
 
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kikuchinet._version import __version__
-from kikuchinet.crystal import ladder
+from kikuchinet.crystal import OUTSIDE, ladder
+from kikuchinet.crystal.outside import answer_symbol, outside_phrase
 from kikuchinet.errors import InputError
 from kikuchinet.identification.candidates import Candidate
 from kikuchinet.identification.extras import (
@@ -27,7 +28,7 @@ from kikuchinet.identification.levels import LadderAnswer, Level, ladder_answer,
 from kikuchinet.identification.limits import LookAlike, look_alikes
 from kikuchinet.identification.maps import group_colours
 from kikuchinet.identification.phases import FoundPhase, find_phases
-from kikuchinet.models import Adaptation, Identification, ModelCard, Pooled
+from kikuchinet.models import NO_ANSWER, Adaptation, Identification, ModelCard, Pooled
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -81,13 +82,13 @@ class SourceAnswer:
 
     @property
     def by_point(self) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Space group (0: no answer) and probability at each pattern, of its grain where there are grains."""
+        """Answer (as `Identification.answers`) and probability at each pattern, of its grain where there are grains."""
         if self.grains is None or self.grain_answers is None:
-            return self.identification.space_groups, self.identification.probabilities.max(axis=1)
+            return self.identification.answers, self.identification.probabilities.max(axis=1)
         labels = self.grains.labels
         belongs = labels >= 0
-        groups, values = np.zeros(len(labels), dtype=np.int64), np.zeros(len(labels))
-        groups[belongs] = self.grain_answers.space_groups[labels[belongs]]
+        groups, values = np.full(len(labels), NO_ANSWER), np.zeros(len(labels))
+        groups[belongs] = self.grain_answers.answers[labels[belongs]]
         values[belongs] = self.grain_answers.best[labels[belongs]]
         return groups, values
 
@@ -226,24 +227,33 @@ class IdentificationResult:
 
     @cached_property
     def colours(self) -> dict[int, str]:
-        """Colour of each space group that a pattern or a grain was answered with; see `group_colours`."""
-        answers = [answer.identification.space_groups for answer in self.answers]
+        """Colour of each class that a pattern or a grain was answered with; see `group_colours`."""
+        answers = [answer.identification.answers for answer in self.answers]
         answers += [answer.by_point[0] for answer in self.answers]
         return group_colours(np.unique(np.concatenate(answers)).tolist())
 
     @property
     def counts(self) -> dict[int, int]:
-        """Patterns per answered space group, most first; 0 for abstained, last."""
-        numbers, counts = np.unique(self.identification.space_groups, return_counts=True)
-        pairs = sorted(
-            zip(numbers.tolist(), counts.tolist(), strict=True), key=lambda p: (p[0] == 0, -p[1], p[0])
-        )
-        return dict(pairs)
+        """Patterns per answered space group, most first; of those without an answer last.
+
+        These stand under 0, or under `kikuchinet.models.NO_ANSWER` where 0 is a class of the model.
+        """
+        none = NO_ANSWER if OUTSIDE in self.card.classes else 0
+        return {none if number == NO_ANSWER else number: count for number, count in self.tally}
+
+    @cached_property
+    def tally(self) -> tuple[tuple[int, int], ...]:
+        """Answers, as `Identification.answers`, and the patterns that have them, most first; `NO_ANSWER` last."""
+        numbers, counts = np.unique(self.identification.answers, return_counts=True)
+        pairs = zip(numbers.tolist(), counts.tolist(), strict=True)
+        return tuple(sorted(pairs, key=lambda pair: (pair[0] == NO_ANSWER, -pair[1], pair[0])))
 
     @property
     def look_alikes(self) -> tuple[LookAlike, ...]:
-        """The groups that the pooled answer leaves open."""
-        return () if self.pooled is None else look_alikes(self.pooled.space_group, self.card.classes)
+        """The groups that the pooled answer leaves open; none are listed for outside, which leaves open all others."""
+        if self.pooled is None or self.pooled.space_group == OUTSIDE:
+            return ()
+        return look_alikes(self.pooled.space_group, self.card.classes)
 
     @property
     def ladder(self) -> LadderAnswer | None:
@@ -285,36 +295,43 @@ class IdentificationResult:
         Returns
         -------
         dict
-            ``counts`` per space group, the ``winner`` by pooled evidence, ``pooled`` probabilities of all classes,
-            ``left_open`` groups, ``candidates``, ``inputs``, ``model`` and ``settings``. Holds no time and no path but
-            the ones given, so that two runs on the same input give the same file.
+            ``counts`` per space group (``"0"``: outside), the ``winner`` by pooled evidence, ``pooled`` probabilities of
+            all classes, ``left_open`` groups, ``candidates``, ``inputs``, ``model`` and ``settings``. Holds no time and no
+            path but the ones given, so that two runs on the same input give the same file.
         """
-        pooled = self.pooled
-        winner = None
+        pooled, classes = self.pooled, self.card.classes
+        winner: dict[str, Any] | None = None
         ranking: list[dict[str, Any]] = []
         if pooled is not None:
-            steps = ladder(pooled.space_group)
+            outside = pooled.space_group == OUTSIDE
+            steps = None if outside else ladder(pooled.space_group)
             winner = {
                 "space_group": pooled.space_group,
-                "symbol": steps.symbol,
+                "symbol": answer_symbol(pooled.space_group, classes),
                 "probability": round(pooled.probability, 6),
                 "verdict": self.verdict,
-                "point_group": steps.point_group,
-                "bravais_lattice": steps.bravais_lattice,
-                "crystal_system": steps.crystal_system,
+                "point_group": None if steps is None else steps.point_group,
+                "bravais_lattice": None if steps is None else steps.bravais_lattice,
+                "crystal_system": None if steps is None else steps.crystal_system,
                 "patterns_pooled": pooled.n_patterns,
             }
+            if outside:
+                winner["meaning"] = outside_phrase(classes)
             ranking = [
-                {"space_group": number, "symbol": ladder(number).symbol, "probability": round(value, 6)}
+                {
+                    "space_group": number,
+                    "symbol": answer_symbol(number, classes),
+                    "probability": round(value, 6),
+                }
                 for number, value in self.ranking()
             ]
-        counts = self.counts
+        counts = dict(self.tally)
         steps_down = self.ladder
         return {
             "winner": winner,
             "ladder": None if steps_down is None else ladder_summary(steps_down),
-            "counts": {str(number): count for number, count in counts.items() if number},
-            "abstained": counts.get(0, 0),
+            "counts": {str(number): count for number, count in counts.items() if number != NO_ANSWER},
+            "abstained": counts.get(NO_ANSWER, 0),
             "patterns": len(self.identification),
             "pooled": ranking,
             "left_open": [asdict(item) for item in self.look_alikes],
@@ -322,12 +339,7 @@ class IdentificationResult:
             "fits": [fit_summary(fit, self.answers[fit.source].source.name) for fit in self.fits],
             "elements": list(self.elements),
             "candidates": [asdict(item) for item in self.candidates],
-            "candidates_note": (
-                "crystals of the library with these elements only and the visible space group of the winner; what was "
-                "fitted to the patterns stands under fits"
-                if self.elements
-                else ""
-            ),
+            "candidates_note": self._candidates_note,
             "inputs": [
                 {
                     "name": answer.source.name,
@@ -350,8 +362,23 @@ class IdentificationResult:
             "kikuchinet": __version__,
         }
 
+    @property
+    def _candidates_note(self) -> str:
+        if not self.elements:
+            return ""
+        outside = self.pooled is not None and self.pooled.space_group == OUTSIDE
+        group = (
+            "a visible space group that the model does not tell apart"
+            if outside
+            else "the visible space group of the winner"
+        )
+        return (
+            f"crystals of the library with these elements only and {group}; "
+            "what was fitted to the patterns stands under fits"
+        )
+
     def ranking(self) -> list[tuple[int, float]]:
-        """Return (space group, pooled probability) of all classes, likeliest first."""
+        """Return (space group or `OUTSIDE`, pooled probability) of all classes, likeliest first."""
         if self.pooled is None:
             return []
         order = np.argsort(-self.pooled.probabilities, kind="stable")

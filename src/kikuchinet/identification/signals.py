@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from kikuchinet.crystal import OUTSIDE
 from kikuchinet.identification.grouping import with_grains
 from kikuchinet.identification.levels import LEVELS, level_probabilities
 from kikuchinet.identification.pipeline import identify as identify_sources
@@ -98,7 +99,8 @@ def identify_signal(
     orix.crystal_map.CrystalMap
         Of the signal's navigation shape, with its steps. Phases are space groups; points without an answer are "not
         indexed". Properties: ``probability`` (of the likeliest group), ``probability_N`` of every space group N that the
-        model knows, ``crystal_system_probability`` and the like for each step of the ladder, ``second_space_group``,
+        model knows, ``probability_outside`` where it has a class for all others, ``crystal_system_probability`` and the like
+        for each step of the ladder (of the likeliest value, of which outside is one), ``second_space_group``,
         ``second_probability``, ``quality``, and of grains ``grain``, ``grain_space_group``, ``grain_probability``. Rotations
         are the signal's own (``signal.xmap``), the identity where it has none: the network finds no orientations.
     """
@@ -118,7 +120,9 @@ def result_map(result: IdentificationResult, signal: Any) -> CrystalMap:
     known = own is not None and own.size == len(answer.identification)
     made = crystal_map(answer, rotations=_first_rotations(own) if known else None)
     for column, group in enumerate(answer.identification.classes):
-        made.prop[f"probability_{group}"] = answer.identification.probabilities[:, column]
+        made.prop[f"probability_{'outside' if group == OUTSIDE else group}"] = (
+            answer.identification.probabilities[:, column]
+        )
     for level in LEVELS[1:]:
         _, sums = level_probabilities(
             answer.identification.probabilities, answer.identification.classes, level

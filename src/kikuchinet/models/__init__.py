@@ -2,7 +2,7 @@
 
 from kikuchinet.models.adaptation import Adaptation, adapt
 from kikuchinet.models.card import ModelCard
-from kikuchinet.models.identification import Identification, Pooled
+from kikuchinet.models.identification import NO_ANSWER, Identification, Pooled
 from kikuchinet.models.networks import count_parameters, create_model
 from kikuchinet.models.registry import (
     DEFAULT_MODEL,
@@ -17,6 +17,7 @@ from kikuchinet.models.space_group_model import SpaceGroupModel
 
 __all__ = [
     "DEFAULT_MODEL",
+    "NO_ANSWER",
     "Adaptation",
     "Identification",
     "ModelCard",

@@ -9,9 +9,34 @@ from pathlib import Path
 from typing import Any
 
 from kikuchinet._files import atomic_path
+from kikuchinet.crystal import OUTSIDE
 from kikuchinet.errors import InputError
 
 CARD_FILE = "card.json"
+
+
+def check_classes(classes: tuple[int, ...], subject: str) -> None:
+    """See that classes are what a model can have.
+
+    Parameters
+    ----------
+    classes
+        Space-group numbers, and `kikuchinet.crystal.OUTSIDE` where the model has that class.
+    subject
+        Whose they are, for the error.
+
+    Raises
+    ------
+    kikuchinet.errors.InputError
+        There are fewer than two, one stands there twice, or a number is neither a space group's nor 0, "none of the others".
+    """
+    if len(classes) < 2 or len(set(classes)) != len(classes):
+        raise InputError(subject, "at least two different space groups are needed")
+    for number in classes:
+        if number != OUTSIDE and not 1 <= number <= 230:
+            raise InputError(
+                subject, f"{number} is neither a space group (1 to 230) nor 0 (none of the others)"
+            )
 
 
 @dataclass(frozen=True)
@@ -25,7 +50,8 @@ class ModelCard:
     architecture
         timm's name of the network.
     classes
-        Space-group numbers, in the order of the network's outputs.
+        Space-group numbers, in the order of the network's outputs. `kikuchinet.crystal.OUTSIDE`, 0, is the class of crystals
+        of all other groups.
     size
         Rows and columns of the patterns that the network takes.
     labels
@@ -54,6 +80,9 @@ class ModelCard:
     abstain_below: float = 0.5
     pool_correlation: float = 0.1
     details: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_classes(self.classes, f"card of {self.name}")
 
     def save(self, path: str | Path) -> None:
         """Write the card as JSON."""
@@ -87,5 +116,7 @@ class ModelCard:
             rows, columns = content["size"]
             content["size"] = (int(rows), int(columns))
             return cls(**content)
+        except InputError as error:
+            raise InputError(path, error.cause) from error
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(path, f"not a model card ({error})") from error

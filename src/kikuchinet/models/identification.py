@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from kikuchinet.crystal import ladder
+from kikuchinet.crystal import OUTSIDE, ladder
+from kikuchinet.crystal.outside import outside_name
 from kikuchinet.errors import InputError
 
 if TYPE_CHECKING:
@@ -17,6 +19,9 @@ if TYPE_CHECKING:
 
 _FLOOR = 1e-12
 """Smallest probability that counts: no single pattern may veto a group for good."""
+
+NO_ANSWER = -1
+"""In place of a space group's number where there is no answer, in arrays in which 0 is `kikuchinet.crystal.OUTSIDE`."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +31,7 @@ class Pooled:
     Parameters
     ----------
     space_group
-        The space group with most evidence.
+        The space group with most evidence; 0 if that is `kikuchinet.crystal.OUTSIDE`.
     probability
         Its probability.
     probabilities
@@ -48,11 +53,12 @@ class Identification:
     Parameters
     ----------
     classes
-        Space-group numbers, one per column of `probabilities`.
+        Space-group numbers, one per column of `probabilities`; `kikuchinet.crystal.OUTSIDE`, 0, may be among them.
     probabilities
         (n, classes), rows sum to 1.
     space_groups
-        (n,) the answers; 0 where the model abstained.
+        (n,) the answers; 0 where there is no space group to name: where the model abstained, and, with a class 0, where it
+        answered that the crystal is of none of its groups. `abstained`, `outside` and `answers` tell the two apart.
     reasons
         Why it abstained, per pattern; empty where it answered.
     pool_correlation
@@ -68,10 +74,24 @@ class Identification:
     def __len__(self) -> int:
         return len(self.space_groups)
 
-    @property
+    @cached_property
     def abstained(self) -> NDArray[np.bool_]:
         """(n,) where the model gave no answer."""
-        return self.space_groups == 0
+        unnamed: NDArray[np.bool_] = self.space_groups == 0
+        if OUTSIDE not in self.classes:
+            return unnamed
+        # "Outside" is an answer: nothing had to be said against it.
+        return unnamed & np.fromiter((reason != "" for reason in self.reasons), dtype=bool, count=len(self))
+
+    @property
+    def outside(self) -> NDArray[np.bool_]:
+        """(n,) where the answer is that the crystal is of none of the model's groups."""
+        return (self.space_groups == OUTSIDE) & ~self.abstained
+
+    @cached_property
+    def answers(self) -> NDArray[np.int64]:
+        """(n,) the answers as classes: a space group or `kikuchinet.crystal.OUTSIDE`, `NO_ANSWER` where it abstained."""
+        return np.where(self.abstained, NO_ANSWER, self.space_groups)
 
     @classmethod
     def concatenate(cls, parts: Sequence[Identification]) -> Identification:
@@ -153,7 +173,9 @@ class Identification:
         pandas.DataFrame
             Columns ``source, index, row, column, space_group, symbol, probability, point_group, bravais_lattice,
             crystal_system, abstained, reason, second_space_group, second_probability, quality``. The answer's
-            columns are empty where the model abstained; ``probability`` is always that of the likeliest group.
+            columns are empty where the model abstained; ``probability`` is always that of the likeliest group. Where the
+            answer is outside, ``space_group`` is 0, ``symbol`` the name of the outside
+            (`kikuchinet.crystal.outside.outside_name`), and the steps above it are empty.
         """
         import pandas as pd
 
@@ -161,11 +183,13 @@ class Identification:
         numbers = np.asarray(self.classes)
         order = np.argsort(-self.probabilities, axis=1, kind="stable")
         rows = np.arange(n)
-        answered = ~self.abstained
-        steps = {group: ladder(group) for group in set(self.space_groups[answered].tolist())}
+        answers = self.answers.tolist()
+        steps = {group: ladder(group) for group in set(answers) if group > 0}
 
-        def of_answer(attribute: str) -> list[str]:
-            return [str(getattr(steps[g], attribute)) if g else "" for g in self.space_groups.tolist()]
+        def of_answer(attribute: str, outside: str = "") -> list[str]:
+            texts = {group: str(getattr(step, attribute)) for group, step in steps.items()}
+            texts |= {NO_ANSWER: "", OUTSIDE: outside}
+            return [texts[group] for group in answers]
 
         def whole(values: ArrayLike | None) -> pd.Series:
             if values is None:
@@ -179,7 +203,7 @@ class Identification:
                 "row": whole(row),
                 "column": whole(column),
                 "space_group": whole(self.space_groups).mask(self.abstained),
-                "symbol": of_answer("symbol"),
+                "symbol": of_answer("symbol", outside_name(self.classes) if OUTSIDE in self.classes else ""),
                 "probability": self.probabilities[rows, order[:, 0]],
                 "point_group": of_answer("point_group"),
                 "bravais_lattice": of_answer("bravais_lattice"),

@@ -62,7 +62,7 @@ class SpaceGroupModel:
 
     @property
     def classes(self) -> tuple[int, ...]:
-        """Space-group numbers that the model can answer with."""
+        """Space-group numbers that the model can answer with; 0, where it is there, for none of the others."""
         return self.card.classes
 
     @property
@@ -204,7 +204,7 @@ class SpaceGroupModel:
         Returns
         -------
         Identification
-            With 0 where the model abstains.
+            Its `abstained` says where the model gave no answer.
         """
         flat = prepared.reshape(len(prepared), -1)
         return self.answers(logits, flat.min(axis=1) == flat.max(axis=1))
@@ -222,7 +222,7 @@ class SpaceGroupModel:
         Returns
         -------
         Identification
-            With 0 where the model abstains.
+            Its `abstained` says where the model gave no answer.
         """
         return answers(self.card, logits, blank)
 

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kikuchinet.crystal import ladder
+from kikuchinet.crystal.outside import answer_symbol
 from kikuchinet.identification import IdentificationResult, SourceAnswer
+from kikuchinet.models import NO_ANSWER
 from kikuchinet.report._text import shown
 
 POINTS = 262_144
@@ -49,7 +50,11 @@ def page_data(result: IdentificationResult, pictures: Mapping[int, str]) -> dict
     table = np.linspace(0.0, 1.0, 256)
     return {
         "classes": [
-            {"number": group, "symbol": ladder(group).symbol, "colour": result.colours.get(group, UNSEEN)}
+            {
+                "number": group,
+                "symbol": answer_symbol(group, result.card.classes),
+                "colour": result.colours.get(group, UNSEEN),
+            }
             for group in result.card.classes
         ],
         "ramps": {
@@ -88,6 +93,7 @@ def _grid(
     there = place < n
     kept = place[there]
     source, identification = answer.source, answer.identification
+    # Of answers: the last entry is that of `NO_ANSWER`, -1.
     code = np.full(232, NOTHING, dtype=np.uint8)
     code[list(identification.classes)] = np.arange(len(identification.classes))
     probabilities = identification.probabilities[kept]
@@ -111,7 +117,7 @@ def _grid(
         "rows": -(-rows // stride),
         "columns": -(-columns // stride),
         "aspect": _aspect(answer),
-        "group": _coded(filled(code[identification.space_groups[kept]], EMPTY)),
+        "group": _coded(filled(code[identification.answers[kept]], EMPTY)),
         "leading": _coded(filled(leading.astype(np.uint8), 0)),
         "probability": _coded(
             filled((np.take_along_axis(probabilities, leading, 1) * 65535).round().astype("<u2"), 0)
@@ -140,7 +146,7 @@ def _grid(
     if answer.grains is not None and answer.grain_answers is not None:
         labels = answer.grains.labels[kept]
         grid["grain"] = _coded(filled((labels + 1).astype("<u4"), 0))
-        groups = np.append(answer.grain_answers.space_groups, 0)[labels]
+        groups = np.append(answer.grain_answers.answers, NO_ANSWER)[labels]
         best = np.append(answer.grain_answers.best, 0.0)[labels]
         grid["grain_group"] = _coded(filled(code[groups], EMPTY))
         grid["grain_probability"] = _coded(filled((best * 65535).round().astype("<u2"), 0))

@@ -90,7 +90,7 @@ def picture_rows(
             "reason": identification.reasons[position],
             "quality": f"{answer.quality[local]:.2f}",
             "heat": "",
-            "heat_of": named(identification.classes[int(leading[0])]),
+            "heat_of": named(identification.classes[int(leading[0])], identification.classes),
             "fitted": fitted.get(position),
         }
         try:

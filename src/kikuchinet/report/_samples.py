@@ -52,11 +52,11 @@ def chosen(
         return np.arange(n)
     ordered = np.sort(identification.probabilities, axis=1)
     best, lead = ordered[:, -1], ordered[:, -1] - ordered[:, -2]
-    kinds, counts = np.unique(identification.space_groups, return_counts=True)
+    kinds, counts = np.unique(identification.answers, return_counts=True)
     picked = dict.fromkeys(int(place) for place in always)
     spread: list[int] = []
     for kind in kinds[np.argsort(-counts, kind="stable")]:
-        members = np.flatnonzero(identification.space_groups == kind)
+        members = np.flatnonzero(identification.answers == kind)
         order = members[np.argsort(-best[members], kind="stable")]
         border = members[lead[members].argmin()]
         picked.update(dict.fromkeys([int(order[0]), int(order[-1]), int(border)]))

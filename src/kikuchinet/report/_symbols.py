@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 import gemmi
 from markupsafe import Markup, escape
+
+from kikuchinet.crystal import OUTSIDE
+from kikuchinet.crystal.outside import outside_name
+from kikuchinet.errors import InputError
 
 _TOKEN = re.compile(
     r"-(?P<bar>\d)|(?P<screw>[2346])(?P<sub>[1-5])(?![0-9])|(?P<letter>[A-Za-z])|(?P<other>.)"
@@ -25,7 +30,14 @@ def hermann_mauguin(space_group: int) -> Markup:
     markupsafe.Markup
         Letters in italics, inversion axes with a bar, screw axes with their index lowered: ``F m -3 m`` with a bar
         over the 3. Made from gemmi's table, safe to put into a page.
+
+    Raises
+    ------
+    kikuchinet.errors.InputError
+        The number is `kikuchinet.crystal.OUTSIDE`, which has no symbol; see `outside`.
     """
+    if space_group == OUTSIDE:
+        raise InputError("outside", "is no one space group and has no symbol")
     parts: list[str] = []
     for position, direction in enumerate(_short_directions(space_group)):
         if position:
@@ -41,6 +53,13 @@ def hermann_mauguin(space_group: int) -> Markup:
             else:
                 parts.append(token["other"])
     return Markup("".join(parts))  # noqa: S704  built from a fixed table
+
+
+def outside(classes: Sequence[int]) -> Markup:
+    """Return the name of what lies outside a model's groups as HTML; safe to put into a page."""
+    name = outside_name(classes)
+    symbol = name.removeprefix("outside ")
+    return escape(name) if symbol == name else Markup("outside {}").format(point_group(symbol))
 
 
 def _short_directions(space_group: int) -> list[str]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from markupsafe import Markup, escape
 
-from kikuchinet.crystal import ladder
+from kikuchinet.crystal import OUTSIDE, ladder
+from kikuchinet.crystal.outside import groups_of, outside_phrase
 from kikuchinet.identification import IdentificationResult
-from kikuchinet.report._symbols import hermann_mauguin
+from kikuchinet.report._symbols import hermann_mauguin, outside
 
 LABELS = {
     "clear": "clear answer",
@@ -71,8 +73,10 @@ def probability(value: float) -> str:
     return percent(min(value, 0.9999)) if value > 0.0 else "< 0.1\u00a0%"
 
 
-def named(space_group: int) -> Markup:
-    """Return a space group's symbol and number as HTML."""
+def named(space_group: int, classes: Sequence[int] = ()) -> Markup:
+    """Return a space group's symbol and number as HTML, or what lies outside a model's classes."""
+    if space_group == OUTSIDE:
+        return outside(classes)
     return Markup('<span class="sg">{}</span> (No. {})').format(hermann_mauguin(space_group), space_group)
 
 
@@ -87,9 +91,13 @@ def verdict(result: IdentificationResult) -> Verdict:
     if pooled is None:
         text = Markup("None of the patterns shows any contrast, so nothing can be said about the crystal.")
         return Verdict(level, LABELS[level], text)
-    steps = ladder(pooled.space_group)
-    lattice = LATTICES[steps.bravais_lattice]
-    what = Markup("{}, {}").format(named(pooled.space_group), lattice)
+    classes = result.card.classes
+    if pooled.space_group == OUTSIDE:
+        meaning = outside_phrase(classes).partition(" (")[2]
+        what = Markup("{} ({}").format(outside(classes), meaning)
+    else:
+        lattice = LATTICES[ladder(pooled.space_group).bravais_lattice]
+        what = Markup("{}, {}").format(named(pooled.space_group), lattice)
     how = Markup("with probability {}").format(probability(pooled.probability))
     taken = "The pattern" if pooled.n_patterns == 1 else f"Taken together, the {patterns(pooled.n_patterns)}"
     verb = {"clear": "say", "likely": "most likely show"}.get(level)
@@ -106,13 +114,19 @@ def verdict(result: IdentificationResult) -> Verdict:
             "is" if pooled.n_patterns == 1 else "are",
             part,
             probability(step.probability),
-            named(pooled.space_group),
+            named(pooled.space_group, classes),
             how,
         )
     elif verb is None:
         text = Markup(
-            "{} {} not decide between groups. The first among them is {}, {}; read it as a hint, not as an answer."
-        ).format(taken, "does" if pooled.n_patterns == 1 else "do", what, how)
+            "{} {} not decide between {}. The first among them is {}, {}; read it as a hint, not as an answer."
+        ).format(
+            taken,
+            "does" if pooled.n_patterns == 1 else "do",
+            "answers" if OUTSIDE in classes else "groups",
+            what,
+            how,
+        )
     else:
         text = Markup("{} {} {}, {}.").format(taken, verb, what, how)
     return Verdict(level, LABELS[level], text, part)
@@ -131,7 +145,10 @@ def reasons(result: IdentificationResult) -> list[Markup]:
         ]
     found: list[Markup] = []
     answered = int((~identification.abstained).sum())
-    agree = int((identification.space_groups == pooled.space_group).sum())
+    agree = int((identification.answers == pooled.space_group).sum())
+    classes = result.card.classes
+    if pooled.space_group == OUTSIDE and result.verdict in {"clear", "likely"}:
+        found.append(_outside_means(classes))
     if n == 1:
         if not answered:
             found.append(
@@ -144,7 +161,7 @@ def reasons(result: IdentificationResult) -> list[Markup]:
             Markup("On their own, {} of {} that were answered say {}; {} no answer.").format(
                 f"{agree:,}",
                 f"the {patterns(answered)}" if answered != 1 else "the one pattern",
-                named(pooled.space_group),
+                named(pooled.space_group, classes),
                 f"{n - answered:,} got" if n > answered else "none got",
             )
         )
@@ -158,7 +175,7 @@ def reasons(result: IdentificationResult) -> list[Markup]:
             )
         )
     second, value = result.ranking()[1]
-    found.append(Markup("The runner-up is {} with {}.").format(named(second), probability(value)))
+    found.append(Markup("The runner-up is {} with {}.").format(named(second, classes), probability(value)))
     if result.agreement < _UNANIMOUS:
         found.append(
             Markup(
@@ -169,15 +186,38 @@ def reasons(result: IdentificationResult) -> list[Markup]:
     return found
 
 
-def limits(result: IdentificationResult) -> list[Markup]:
-    """Return what the answer must not be taken for."""
-    classes = result.card.classes
-    listed = Markup(", ").join(named(group) for group in classes)
-    items = [
-        Markup(
+def _outside_means(classes: Sequence[int]) -> Markup:
+    """Return what it means for a crystal to be outside the model's groups."""
+    return Markup(
+        "This is an answer, not a want of one: the model takes the crystal for one of another group than {}. It does not "
+        "say of which, nor of which crystal system. Candidates (<code>--elements</code>, <code>--cifs</code>) can be held "
+        "against it."
+    ).format(_listed(groups_of(classes)))
+
+
+def _listed(groups: Sequence[int]) -> Markup:
+    return Markup(", ").join(named(group) for group in groups)
+
+
+def _what_is_known(classes: Sequence[int]) -> Markup:
+    """Return which answers there are."""
+    groups = groups_of(classes)
+    if OUTSIDE not in classes:
+        return Markup(
             "The model knows {} space groups and no others: {}. A crystal of any other group is answered with one of "
             "these, or not at all."
-        ).format(len(classes), listed),
+        ).format(len(groups), _listed(groups))
+    return Markup(
+        "The model tells {} space groups apart: {}. For crystals of all others it has one answer, {}, learnt from a limited "
+        "number of them. A crystal unlike those may still be answered with one of its groups, and patterns unlike those it "
+        "was taught on may be given that answer though the crystal is of its groups."
+    ).format(len(groups), _listed(groups), outside(classes))
+
+
+def limits(result: IdentificationResult) -> list[Markup]:
+    """Return what the answer must not be taken for."""
+    items = [
+        _what_is_known(result.card.classes),
         Markup(
             "It was taught on simulated patterns of a limited number of materials. Crystals and cameras unlike those "
             "may be answered wrongly and with confidence."

@@ -15,16 +15,18 @@ from markupsafe import Markup
 
 from kikuchinet._files import atomic_path
 from kikuchinet._version import __version__
-from kikuchinet.crystal import ladder
+from kikuchinet.crystal import OUTSIDE, ladder
+from kikuchinet.crystal.outside import answer_symbol, listed_classes, outside_name
 from kikuchinet.errors import InputError
 from kikuchinet.identification import IdentificationResult, SourceAnswer
 from kikuchinet.identification.files import REPORT_FILE, scan_files
+from kikuchinet.models import NO_ANSWER
 from kikuchinet.report import _words as words
 from kikuchinet.report._grids import page_data
 from kikuchinet.report._images import file_uri
 from kikuchinet.report._pictures import fitted_patterns, picture_rows
 from kikuchinet.report._samples import chosen
-from kikuchinet.report._symbols import hermann_mauguin, point_group, subscripts
+from kikuchinet.report._symbols import hermann_mauguin, outside, point_group, subscripts
 from kikuchinet.report._text import shown as name_of
 
 if TYPE_CHECKING:
@@ -81,8 +83,11 @@ def write_report(result: IdentificationResult, folder: Path, model: SpaceGroupMo
 def view(result: IdentificationResult, folder: Path, model: SpaceGroupModel | None = None) -> dict[str, Any]:
     """Return everything that the template shows, by name."""
     ranking = result.ranking()
-    winner = None
-    if result.pooled is not None:
+    winner: dict[str, Any] | None = None
+    classes = result.card.classes
+    if result.pooled is not None and result.pooled.space_group == OUTSIDE:
+        winner = {"number": OUTSIDE, "symbol": outside_name(classes)}
+    elif result.pooled is not None:
         steps = ladder(result.pooled.space_group)
         winner = {
             "number": steps.space_group,
@@ -104,9 +109,9 @@ def view(result: IdentificationResult, folder: Path, model: SpaceGroupModel | No
         model = result.adaptation.applied(model)
     pictures = picture_rows(result, shown, model)
     said = words.verdict(result)
-    title = (
-        f"{winner['symbol']} ({winner['number']})" if winner and said.answers else said.part or "no answer"
-    )
+    title = said.part or "no answer"
+    if winner and said.answers:
+        title = f"{winner['symbol']} ({winner['number']})" if winner["number"] else winner["symbol"]
     n = len(result.identification)
     return {
         "version": __version__,
@@ -124,9 +129,7 @@ def view(result: IdentificationResult, folder: Path, model: SpaceGroupModel | No
         "elements": result.elements,
         "candidates": result.candidates,
         "maps": _maps(result, folder),
-        "counts": [
-            {"number": number, "count": count, "share": count / n} for number, count in result.counts.items()
-        ],
+        "counts": [{"number": number, "count": count, "share": count / n} for number, count in result.tally],
         "inputs": [_input(answer) for answer in result.answers],
         "samples_title": "Every pattern" if len(shown) == n else "A sample of the patterns",
         "samples_text": (
@@ -151,6 +154,9 @@ def view(result: IdentificationResult, folder: Path, model: SpaceGroupModel | No
         ],
         "card": _flat(result.card.details),
         "symbol": hermann_mauguin,
+        "no_answer": NO_ANSWER,
+        # Of models without such a class the page never asks.
+        "outside": outside(classes) if OUTSIDE in classes else "",
         "subscripts": subscripts,
         "percent": words.percent,
     }
@@ -183,11 +189,12 @@ def _maps(result: IdentificationResult, folder: Path) -> list[dict[str, Any]]:
     scans = [answer for answer in result.answers if answer.scan_shape is not None]
     for number, answer in enumerate(scans, start=1):
         picture, crystal_map = scan_files(number)
-        groups, counts = np.unique(answer.identification.space_groups, return_counts=True)
-        parts = [
-            f"{ladder(int(group)).symbol if group else 'no answer'} at {count:,} points"
-            for group, count in zip(groups, counts, strict=True)
+        groups, counts = np.unique(answer.identification.answers, return_counts=True)
+        names = [
+            "no answer" if group == NO_ANSWER else answer_symbol(group, result.card.classes)
+            for group in groups.tolist()
         ]
+        parts = [f"{name} at {count:,} points" for name, count in zip(names, counts, strict=True)]
         rows, columns = answer.scan_shape or (0, 0)
         maps.append(
             {
@@ -210,7 +217,7 @@ _CELLS = 24
 def _table(answer: SourceAnswer) -> dict[str, Any]:
     """Return a map as a table of at most 24 x 24 cells, each with the answer most frequent in its part of the map."""
     rows, columns = answer.scan_shape or (0, 0)
-    groups = answer.identification.space_groups.reshape(rows, columns)
+    groups = answer.identification.answers.reshape(rows, columns)
     height, width = -(-rows // _CELLS), -(-columns // _CELLS)
     cells = []
     for top in range(0, rows, height):
@@ -262,7 +269,7 @@ def _model_facts(result: IdentificationResult) -> list[tuple[str, str]]:
     return [
         ("name", f"{card.name}, version {card.version}"),
         ("network", card.architecture),
-        ("space groups", ", ".join(str(group) for group in card.classes)),
+        ("space groups", listed_classes(card.classes)),
         ("labels", "visible space group" if card.labels == "visible" else f"{card.labels} space group"),
         ("input", "{} × {} pixels".format(*card.size)),
         ("no answer below", words.percent(card.abstain_below)),

@@ -9,6 +9,7 @@ from typing import Any
 
 from kikuchinet.datasets import MastersConfig, StreamConfig
 from kikuchinet.errors import InputError
+from kikuchinet.models.card import check_classes
 from kikuchinet.models.networks import XCEPTION
 from kikuchinet.training.tables import build
 
@@ -25,7 +26,7 @@ class ModelConfig:
     architecture
         timm's name.
     classes
-        Space groups to tell apart.
+        Space groups to tell apart; 0 (`kikuchinet.crystal.OUTSIDE`) for crystals of all others.
     size
         Rows and columns of the patterns that it takes. The default is the paper's.
     """
@@ -35,8 +36,7 @@ class ModelConfig:
     size: tuple[int, int] = (246, 299)
 
     def __post_init__(self) -> None:
-        if len(self.classes) < 2 or len(set(self.classes)) != len(self.classes):
-            raise InputError("model.classes", "at least two different space groups are needed")
+        check_classes(self.classes, "model.classes")
         if min(self.size) < 32:
             raise InputError("model.size", f"{self.size[0]} x {self.size[1]} is too small")
 

@@ -13,6 +13,8 @@ import numpy as np
 from torch import nn
 
 import kikuchinet
+from kikuchinet.crystal import OUTSIDE
+from kikuchinet.crystal.outside import groups_of
 from kikuchinet.datasets import PatternStream
 from kikuchinet.datasets.stream import Batch
 from kikuchinet.models import ModelCard, load_model, save_model
@@ -103,7 +105,7 @@ def export(
         "config": asdict(config),
         "licence": "GPL-3.0-or-later",
         "limits": [
-            f"Answers one of the space groups {', '.join(map(str, config.model.classes))}, whatever it is shown.",
+            _answers_with(config.model.classes),
             "Learnt from the listed materials only; on other materials it may be confidently wrong.",
             "A missing inversion centre, or ordering too weak for a camera, is not seen.",
         ],
@@ -111,6 +113,17 @@ def export(
     card = replace(model.card, temperature=temperature, details=details)
     card.save(folder / CARD_FILE)
     return card
+
+
+def _answers_with(classes: tuple[int, ...]) -> str:
+    """Return what a model can answer, as a limit for its card."""
+    groups = ", ".join(map(str, groups_of(classes)))
+    if OUTSIDE not in classes:
+        return f"Answers one of the space groups {groups}, whatever it is shown."
+    return (
+        f"Answers one of the space groups {groups}, or that it is none of them (class 0), which it learnt from the listed "
+        "crystals of other groups only."
+    )
 
 
 def fresh_from_stream(stream: PatternStream, n: int) -> Prepared:

@@ -10,6 +10,9 @@ import torch
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from torch.utils.data import DataLoader, Sampler
 
+from kikuchinet.crystal import OUTSIDE
+from kikuchinet.crystal.outside import answer_title
+from kikuchinet.datasets.labels import among
 from kikuchinet.datasets.manifest import Manifest
 from kikuchinet.datasets.stored import StoredPatterns
 from kikuchinet.errors import InputError
@@ -31,15 +34,18 @@ def train_stored(
 ) -> TrainingResult:
     """Train a network on the patterns of a manifest.
 
-    The classes are the space groups that the manifest holds. Rows with ``split`` ``validation`` decide when to stop;
-    without that column a random share of each material does. Rows with ``split`` ``test`` are not touched.
+    The classes are the space groups that the manifest holds. With `kikuchinet.crystal.OUTSIDE` among the configuration's
+    classes, these stay as they are, and all other groups of the manifest are outside.
+
+    Rows with ``split`` ``validation`` decide when to stop; without that column a random share of each
+    material does. Rows with ``split`` ``test`` are not touched.
 
     Parameters
     ----------
     manifest
         The patterns.
     config
-        The run; `TrainingConfig`'s defaults are the paper's. Its classes are replaced.
+        The run; `TrainingConfig`'s defaults are the paper's. Its classes are replaced, but for the case above.
     out
         The run's folder.
     resume
@@ -55,14 +61,20 @@ def train_stored(
     Raises
     ------
     kikuchinet.errors.InputError
-        The manifest is wrong, or the folder holds another run.
+        The manifest is wrong or has no training pattern of a class, or the folder holds another run.
     """
     out = Path(out)
     name = str(manifest) if isinstance(manifest, str | Path) else "manifest"
     table = manifest if isinstance(manifest, Manifest) else Manifest.read(manifest)
     training, validation = divide(table, config, name)
-    classes = tuple(sorted(set(table.labels(config.labels).tolist())))
-    config = replace(config, model=replace(config.model, classes=classes))
+    if OUTSIDE in config.model.classes:
+        classes = config.model.classes
+        taught = set(among(training.labels(config.labels), classes).tolist())
+        if missing := [group for group in classes if group not in taught]:
+            raise InputError(name, f"holds no training pattern for {answer_title(missing[0], classes)}")
+    else:
+        classes = tuple(sorted(set(table.labels(config.labels).tolist())))
+        config = replace(config, model=replace(config.model, classes=classes))
     claim(out, config, resume=resume)
     size = config.model.size
     learn = StoredPatterns(training, classes, size=size, labels=config.labels)

@@ -76,6 +76,11 @@ function tag(name, text = "", className = "") {
   return made;
 }
 
+// Number 0 is what lies outside the model's groups: it has a name and no number.
+function named(item, before, after) {
+  return item.number ? `${item.symbol}${before}${item.number}${after}` : item.symbol;
+}
+
 function symbol(code) {
   return element(`group-${data.classes[code].number}`).content.cloneNode(true);
 }
@@ -171,7 +176,7 @@ function answer(at) {
   const best = data.classes[grid.leading[at * grid.kept]];
   const value = percent(grid.probability[at * grid.kept] / 65535);
   if (code === NOTHING) return `no answer (${grid.reasons[grid.reason[at]] || "not sure"})`;
-  return `${best.symbol}, number ${best.number}, ${value}`;
+  return `${named(best, ", number ", "")}, ${value}`;
 }
 
 // The grid holds only the cell of the chosen point: a scan has a hundred thousand. A new cell takes the focus before the old
@@ -245,7 +250,7 @@ function facts(at) {
   const pairs = [["Quality", (low + ((high - low) * grid.quality[at]) / 255).toFixed(2)]];
   if (grid.grain && grid.grain[at] > 0 && data.classes[grid.grain_group[at]]) {
     const group = data.classes[grid.grain_group[at]];
-    pairs.push([`Grain ${grid.grain[at]}`, `${group.symbol} (${group.number}), ${percent(grid.grain_probability[at] / 65535)}`]);
+    pairs.push([`Grain ${grid.grain[at]}`, `${named(group, " (", ")")}, ${percent(grid.grain_probability[at] / 65535)}`]);
   }
   return pairs.flatMap(([name, value]) => [tag("dt", name), tag("dd", value)]);
 }
