@@ -146,7 +146,7 @@ def scored(one: MeasuredSet, way: str, result: IdentificationResult) -> dict[str
     """Return a row of the table."""
     answers = result.identification.space_groups
     n, right = len(answers), int((answers == one.space_group).sum())
-    abstained = int((answers == 0).sum())
+    abstained = int(result.identification.abstained.sum())
     low, high = (float(bound) for bound in wilson_interval(right, n))
     pooled = result.pooled
     return {
