@@ -159,8 +159,7 @@ def test_memory_does_not_grow_with_the_scan(model):
 def test_workers_of_a_cluster_share_a_run_and_may_die(model):
     from distributed import Client, LocalCluster
 
-    # Enough for a worker to be killed in the middle.
-    source = scan(1600)
+    source = scan(400)
     here = kn.identify(source, model, batch_size=BATCH)
     with (
         LocalCluster(
@@ -173,6 +172,7 @@ def test_workers_of_a_cluster_share_a_run_and_may_die(model):
         killed = threading.Event()
 
         def kill(done, total):
+            # Only a few blocks are sent ahead, so most are yet to be.
             if done > total // 4 and not killed.is_set():
                 killed.set()
                 os.kill(first, signal.SIGKILL)
@@ -185,11 +185,14 @@ def test_workers_of_a_cluster_share_a_run_and_may_die(model):
         np.testing.assert_array_equal(
             alone.identification.probabilities, here.identification.probabilities[:64]
         )
-        # The model is not left behind.
-        deadline = time.monotonic() + 20
-        while any(client.run(_models).values()) and time.monotonic() < deadline:
+        # The model is not left behind. A worker that is leaving does not say.
+        deadline = time.monotonic() + 60
+        models = [["unknown"]]
+        while (not models or any(models)) and time.monotonic() < deadline:
             time.sleep(0.1)
-        assert not any(client.run(_models).values())
+            models = list(client.run(_models, on_error="ignore").values())
+        assert models
+        assert not any(models)
 
 
 @pytest.mark.parametrize(("name", "times"), [("register_plugin", 2), ("unregister_worker_plugin", 1)])

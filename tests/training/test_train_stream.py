@@ -6,8 +6,6 @@ import csv
 import json
 import os
 import signal
-import threading
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -115,19 +113,19 @@ def test_loss_falls_and_the_model_beats_chance(config, masters, tmp_path):
     assert model.classes == (225, 227, 229)
 
 
-def test_real_signal_saves_and_stops(config, masters, tmp_path):
+def test_real_signal_saves_and_stops(config, masters, tmp_path, monkeypatch):
     config = replace(config, phases=(replace(config.phases[0], images=16 * 4000),))
 
-    def interrupt() -> None:
-        while not (tmp_path / "run/log").exists():
-            time.sleep(0.05)
-        time.sleep(0.5)
-        os.kill(os.getpid(), signal.SIGINT)
+    class CtrlC(Checkpoints):
+        def on_train_batch_start(self, trainer, *rest):
+            if trainer.global_step == 2:
+                os.kill(os.getpid(), signal.SIGINT)
 
-    threading.Thread(target=interrupt, daemon=True).start()
+    monkeypatch.setattr("kikuchinet.training.run.Checkpoints", CtrlC)
     before = signal.getsignal(signal.SIGINT)
     result = run_stream(config, masters, tmp_path / "run")
     assert not result.finished
+    assert result.images_seen == 3 * 16  # the step that was begun was ended
     assert (tmp_path / "run" / LAST).is_file()
     assert signal.getsignal(signal.SIGINT) is before
 
