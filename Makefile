@@ -11,7 +11,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo docs test check lint format types layers unit fuzz lock benchmark clean distclean
+.PHONY: help setup demo docs test test-slow check lint format types layers unit fuzz lock benchmark clean distclean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -48,7 +48,10 @@ layers: $(STAMP) ## import-linter: data flows one way
 	$(BIN)/lint-imports --no-cache
 
 unit: $(STAMP) ## pytest; `make unit PYTEST_ARGS="tests/crystal -x"` for a part
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -m "not slow" $(PYTEST_ARGS)
+
+test-slow: $(STAMP) ## The tests that `make test` leaves out for their length
+	$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
 
 fuzz: $(STAMP) ## Thousands of damaged files of every format: a line each, no crash, no hang, no gigabytes
 	KIKUCHINET_FUZZ=5000 $(BIN)/python -m pytest -s tests/patterns/test_fuzz.py $(PYTEST_ARGS)

@@ -109,6 +109,7 @@ def test_generate_writes_what_kikuchipy_reads_and_its_truth(masters, tmp_path):
     assert not np.array_equal(kikuchipy.load(again).data, signal.data)
 
 
+@pytest.mark.slow
 def test_train_evaluate_identify(tmp_path):
     config, run, cache = tmp_path / "config.toml", tmp_path / "run", tmp_path / "cache"
     config.write_text(CONFIG)

@@ -165,6 +165,7 @@ def test_an_unknown_stays_unknown(result, masters):
     assert (fitted.patterns["candidate"] == "").all()
 
 
+@pytest.mark.slow
 def test_a_pattern_centre_that_nobody_knows_is_found(result, masters):
     run, _, _ = result
     (answer,) = run.answers

@@ -29,7 +29,8 @@ def test_it_says_what_the_model_says(model):
     images = np.stack(list(kn.example_patterns()))
     direct = model.identify(images)
     result = kn.identify(kn.example_patterns(), model)
-    np.testing.assert_allclose(result.identification.probabilities, direct.probabilities, atol=1e-6)
+    # The tiny model's last layer is 600 times as steep as a trained one: it shows float32's rounding.
+    np.testing.assert_allclose(result.identification.probabilities, direct.probabilities, atol=1e-4)
     assert result.pooled.space_group == direct.pooled().space_group
 
 

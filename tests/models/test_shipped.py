@@ -62,6 +62,7 @@ def test_good_patterns_get_the_group_that_a_camera_can_see(
     assert result.pooled().space_group == truth
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("noise", [0.0, 1.2])
 def test_adapting_to_a_scan_of_one_crystal_does_no_harm(
     model: SpaceGroupModel, masters: MasterSet, noise: float

@@ -56,6 +56,7 @@ def test_angles_to_axes() -> None:
     assert axis_angles_deg(Rotation.random(50).data).max() < 30.0
 
 
+@pytest.mark.slow
 def test_runs_resumes_and_accumulates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(beyond_module, "_VARIANTS", 1)
     points = [Point("baseline", 1, 16), Point("patterns", 1, 16), Point("synthetic", 1, 16, synthetic=1)]

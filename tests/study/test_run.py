@@ -108,6 +108,7 @@ def test_an_interrupted_experiment_goes_on(
     assert run_experiment(THREE, manifest, tmp_path, SMALL, progress=False).predictions is not None
 
 
+@pytest.mark.slow
 def test_a_study_runs_on_given_patterns_and_keeps_its_folder(
     manifest: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -32,6 +32,7 @@ def manifest(masters, tmp_path_factory):
     return path.with_suffix(".csv")
 
 
+@pytest.mark.slow
 def test_interrupted_epoch_is_begun_again(manifest, tmp_path, monkeypatch):
     whole = train(manifest, tmp_path / "whole", config=CONFIG, progress=False)
     assert whole.finished
