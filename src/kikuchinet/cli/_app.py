@@ -11,6 +11,7 @@ import typer
 
 from kikuchinet._version import __version__
 from kikuchinet.cli._group import CommandGroup
+from kikuchinet.cli._huge_pages import restart_with_huge_pages
 from kikuchinet.cli._quiet import quieten
 from kikuchinet.cli.benchmark import benchmark
 from kikuchinet.cli.calibrate import calibrate
@@ -78,5 +79,6 @@ def _terminated(number: int, frame: FrameType | None) -> None:
 
 def main() -> None:
     """Run the command line and leave with its exit status."""
+    restart_with_huge_pages()
     signal.signal(signal.SIGTERM, _terminated)
     app(prog_name="kikuchinet")
