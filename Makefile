@@ -10,7 +10,7 @@ STAMP := $(VENV)/.kikuchinet-installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 PYTEST_ARGS ?=
 # Large pages for arrays (src/kikuchinet/cli/_huge_pages.py): pytest does not go through the command that asks for them.
-export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
+export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1:glibc.malloc.arena_max=1
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo docs test test-slow check lint format types layers unit fuzz lock benchmark clean distclean

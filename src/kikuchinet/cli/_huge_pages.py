@@ -14,7 +14,8 @@ import sys
 from pathlib import Path
 
 TUNABLES = "GLIBC_TUNABLES"
-ASKED = "glibc.malloc.hugetlb=1"
+ASKED = "glibc.malloc.hugetlb=1:glibc.malloc.arena_max=1"
+"""The second, because the memory that the library keeps for single threads is not in large pages."""
 POLICY = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 """Of Linux: ``always [madvise] never``, the policy in force in brackets (kernel's documentation, "Transparent Hugepage
 Support")."""

@@ -117,6 +117,10 @@ class SpaceGroupModule(lightning.LightningModule):
         """Go on where the checkpoint was written."""
         self.images_seen = int(checkpoint["images_seen"])
         torch.set_rng_state(checkpoint["torch_random_state"])
+        for schedule in checkpoint["lr_schedulers"]:
+            # How long the schedule is says the configuration, whose phases may have been changed since.
+            for of_length in ("total_steps", "_schedule_phases"):
+                schedule.pop(of_length, None)
 
 
 def shrink(images: Tensor, size: tuple[int, int]) -> Tensor:

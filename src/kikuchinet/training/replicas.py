@@ -76,11 +76,13 @@ class Replicas:
             if self._pool is None
             else list(self._pool.map(lambda a: part(*a), parts))
         )
-        # Summed in a fixed order: floating-point sums depend on it, and a resumed run must not.
-        for i, parameter in enumerate(self._parameters):
-            total = done[0][1][i] * done[0][0]
-            for share, gradients, _, _ in done[1:]:
-                total.add_(gradients[i], alpha=share)
+        # Summed in a fixed order: floating-point sums depend on it, and a resumed run must not. In place: fresh memory costs more
+        # than the sums.
+        totals = done[0][1]
+        torch._foreach_mul_(totals, done[0][0])
+        for share, gradients, _, _ in done[1:]:
+            torch._foreach_add_(totals, gradients, alpha=share)
+        for parameter, total in zip(self._parameters, totals, strict=True):
             parameter.grad = total
         value = torch.stack([share * mean for share, _, mean, _ in done]).sum()
         return value, torch.stack([share * figures for share, _, _, figures in done]).sum(dim=0)

@@ -33,6 +33,7 @@ PAPER = TrainingConfig(name="paper", labels="literal", workers=0)
 
 LAST = "last.ckpt"
 MODEL_FOLDER = "model"
+EARLIER_PHASES = "earlier_phases.json"
 FRESH_SEED = 1_000_003
 """Added to a stream's seed for the patterns that calibrate and score a model."""
 
@@ -158,6 +159,7 @@ def train_stream(
             "master_patterns": len(masters),
             "materials": describe_materials(masters),
             "figures_on": "fresh patterns of the same stream, other seed, all qualities",
+            **({"phases_meant_before": changed} if (changed := earlier_phases(out)) else {}),
         },
         images_seen=module.images_seen,
         hours=hours,
@@ -207,6 +209,9 @@ def describe_materials(masters: MasterSet) -> dict[str, dict[str, int]]:
 def claim(out: Path, config: TrainingConfig, *, resume: bool) -> None:
     """Make a folder this run's own, or see that it is.
 
+    A run that is resumed may have become longer or shorter: other phases are recorded (`earlier_phases`), and the rest of its
+    schedule is that of the new length. Everything else must be as it was.
+
     Raises
     ------
     kikuchinet.errors.InputError
@@ -216,13 +221,25 @@ def claim(out: Path, config: TrainingConfig, *, resume: bool) -> None:
     if resume:
         if not described.is_file():
             raise InputError(out, "holds no training run to resume")
-        if _recorded(described) != config:
+        before = _recorded(described)
+        if before == config:
+            return
+        if before is None or not config.phases or replace(before, phases=config.phases) != config:
             raise InputError(out, "its run was started with another configuration")
-        return
-    if (out / LAST).exists() or (out / MODEL_FOLDER).exists():
+        with atomic_path(out / EARLIER_PHASES) as temporary:
+            now = [asdict(phase) for phase in before.phases]
+            temporary.write_text(json.dumps([*earlier_phases(out), now]), encoding="utf-8")
+    elif (out / LAST).exists() or (out / MODEL_FOLDER).exists():
         raise InputError(out, "holds a training run already; resume it or choose another folder")
     with atomic_path(described) as temporary:
         temporary.write_text(json.dumps(asdict(config), indent=1, sort_keys=True), encoding="utf-8")
+
+
+def earlier_phases(out: Path) -> list[list[dict[str, Any]]]:
+    """Return the phases that a run was meant to have, each time before they were changed."""
+    file = out / EARLIER_PHASES
+    found: list[list[dict[str, Any]]] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else []
+    return found
 
 
 def _recorded(described: Path) -> TrainingConfig | None:
