@@ -10,7 +10,7 @@ import pytest
 
 from kikuchinet.crystal import crystals
 from kikuchinet.datasets import MastersConfig, MasterSet, plan, prepare
-from kikuchinet.datasets.masters import same
+from kikuchinet.datasets.masters_plan import same
 from kikuchinet.diffraction import ElectronTransport, job, simulate
 from kikuchinet.diffraction import cache as cache_module
 from kikuchinet.diffraction.cache import MasterCache

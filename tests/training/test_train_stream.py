@@ -6,7 +6,7 @@ import csv
 import json
 import os
 import signal
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,7 @@ from kikuchinet.errors import InputError
 from kikuchinet.models import load_model
 from kikuchinet.training import TrainingConfig, train
 from kikuchinet.training.callbacks import Checkpoints
+from kikuchinet.training.module import SpaceGroupModule
 from kikuchinet.training.run import LAST, claim, train_stream
 
 
@@ -139,6 +140,30 @@ def test_a_folder_belongs_to_one_run(config, masters, masters_config, tmp_path):
         claim(tmp_path / "run", replace(config, seed=9), resume=True)
     with pytest.raises(InputError, match="no training run to resume"):
         claim(tmp_path / "empty", config, resume=True)
+
+
+def test_a_resumed_run_may_have_become_shorter(config, masters, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr("kikuchinet.training.run.Checkpoints", StopAfter)
+        run_stream(config, masters, tmp_path / "run")
+    rates = []
+    end = SpaceGroupModule.on_fit_end
+
+    def note(module):
+        rates.append(module.optimizers().param_groups[0]["lr"])
+        end(module)
+
+    monkeypatch.setattr(SpaceGroupModule, "on_fit_end", note)
+    shorter = replace(config, phases=(config.phases[0], replace(config.phases[1], images=96)))
+    result = run_stream(shorter, masters, tmp_path / "run", resume=True)
+    assert result.finished
+    assert result.images_seen == 128 + 96
+    # The schedule has come to its end; that of the longer run would be half way down.
+    assert rates[0] < 0.05 * config.optimiser.learning_rate
+    assert result.card is not None
+    assert result.card.data["phases_meant_before"] == [[asdict(phase) for phase in config.phases]]
+    with pytest.raises(InputError, match="another configuration"):
+        claim(tmp_path / "run", replace(config, seed=9), resume=True)
 
 
 def test_a_run_begun_before_an_entry_existed_is_the_same_run(config, masters_config, tmp_path):

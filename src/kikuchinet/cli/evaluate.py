@@ -40,7 +40,8 @@ def evaluate(
 ) -> None:
     """Score a model: recall, precision and counts, with 95 % intervals.
 
-    Against the literal space group and against the one that a camera can see. Writes CSV tables, evaluation.md and
+    Against the literal space group and against the one that a camera can see; pooled over 1 to 100 patterns of a material;
+    and whether the probabilities mean what they say. Writes CSV tables, evaluation.md and
     evaluation.json.
 
     For example:
@@ -53,6 +54,13 @@ def evaluate(
     result = _run(model, patterns, out, count, camera, cache)
     for scores in (result.visible, result.literal):
         _print(scores)
+    rows = table("pooled", "materials", "right", "mean of the groups", right=("pooled", "materials", "right"))
+    for row in result.pools.itertuples():
+        rows.add_row(str(row.pooled), str(row.materials), f"{row.accuracy:.3f}", f"{row.macro_recall:.3f}")
+    console().print("visible space group, patterns of one material pooled")
+    console().print(rows)
+    if result.calibration_error is not None:
+        console().print(f"expected calibration error {result.calibration_error:.3f}\n")
     if result.scan is not None:
         rows = table("place", "patterns", "recall", "95 %", right=("patterns", "recall"))
         for row in result.scan.places.itertuples():

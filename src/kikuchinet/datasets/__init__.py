@@ -4,7 +4,9 @@ from kikuchinet.datasets.generation import generate
 from kikuchinet.datasets.geometry import GeometryRange, random_quaternions
 from kikuchinet.datasets.labels import visible_or_literal
 from kikuchinet.datasets.manifest import Manifest
-from kikuchinet.datasets.masters import MasterEntry, MastersConfig, MasterSet, MasterSpec, plan, prepare
+from kikuchinet.datasets.masters import MasterEntry, MasterSet, prepare
+from kikuchinet.datasets.masters_config import MastersConfig
+from kikuchinet.datasets.masters_plan import MasterSpec, plan
 from kikuchinet.datasets.recording import Recording, Scene, record
 from kikuchinet.datasets.stored import StoredPatterns
 from kikuchinet.datasets.stream import (

@@ -18,6 +18,7 @@ from kikuchinet.datasets.manifest import Manifest
 from kikuchinet.datasets.stored import StoredPatterns
 from kikuchinet.errors import InputError
 from kikuchinet.evaluation.grains import ScanScores, score_scan
+from kikuchinet.evaluation.pooling import calibration_error, score_pools
 from kikuchinet.evaluation.scores import Scores, score
 from kikuchinet.models import Identification, SpaceGroupModel, load_model
 from kikuchinet.models.card import CARD_FILE
@@ -41,6 +42,11 @@ class Evaluation:
         Name and version of the model.
     visible, literal
         Scores against the visibility-limited and the literal space group.
+    pools
+        Scores of answers pooled over several patterns of a material, against the visible group; see
+        `kikuchinet.evaluation.pooling.score_pools`.
+    calibration_error
+        Expected calibration error against the visible group; None if no pattern is of a group of the model's.
     scan
         Scores grain by grain, of a manifest that says which grain each pattern is of.
     """
@@ -48,6 +54,8 @@ class Evaluation:
     model: str
     visible: Scores
     literal: Scores
+    pools: pd.DataFrame
+    calibration_error: float | None
     scan: ScanScores | None = None
 
     def summary(self) -> dict[str, object]:
@@ -65,6 +73,11 @@ class Evaluation:
                 },
                 "recall_by_material": {row.material: row.recall for row in scores.materials.itertuples()},
             }
+        result["pooled"] = {
+            str(row.pooled): {"accuracy": row.accuracy, "macro_recall": row.macro_recall}
+            for row in self.pools.itertuples()
+        }
+        result["calibration_error"] = self.calibration_error
         if self.scan is not None:
             result["scan"] = self.scan.summary()
         return result
@@ -85,6 +98,11 @@ class Evaluation:
                 f"Accuracy {scores.accuracy:.4f}, mean recall of the groups {scores.macro_recall:.4f}.",
                 "",
             ]
+        with atomic_path(out / "pooled.csv") as temporary:
+            self.pools.to_csv(temporary, index=False)
+        text += ["## visible space group: patterns of one material pooled", "", *_markdown(self.pools), ""]
+        if self.calibration_error is not None:
+            text += [f"Expected calibration error {self.calibration_error:.4f}.", ""]
         if self.scan is not None:
             for name in ("grains", "places"):
                 table: pd.DataFrame = getattr(self.scan, name)
@@ -152,13 +170,16 @@ def evaluate(
         materials.append(batch.materials)
     identification, names = Identification.concatenate(answers), np.concatenate(materials)
     said, classes = identification.answers, network.classes
+    seen = among(np.concatenate(visible), classes)
     scan = None
     if not isinstance(patterns, PatternStream) and "grain" in manifest.frame.columns:
         scan = score_scan(manifest, identification)
     result = Evaluation(
         model=f"{network.name} {network.version}",
-        visible=score("visible", among(np.concatenate(visible), classes), said, names, classes),
+        visible=score("visible", seen, said, names, classes),
         literal=score("literal", among(np.concatenate(literal), classes), said, names, classes),
+        pools=score_pools(identification, seen, names),
+        calibration_error=calibration_error(identification, seen),
         scan=scan,
     )
     if out is not None:

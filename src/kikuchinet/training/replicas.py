@@ -76,8 +76,8 @@ class Replicas:
             if self._pool is None
             else list(self._pool.map(lambda a: part(*a), parts))
         )
-        # Summed in a fixed order: floating-point sums depend on it, and a resumed run must not. In place: fresh memory costs more
-        # than the sums.
+        # Summed in a fixed order: floating-point sums depend on it, and a resumed run must not. In place: fresh memory costs
+        # more than the sums.
         totals = done[0][1]
         torch._foreach_mul_(totals, done[0][0])
         for share, gradients, _, _ in done[1:]:

@@ -86,7 +86,7 @@ def train(
     config
         How to train on a manifest; the paper's settings if not given.
     resume
-        Go on from the folder's checkpoint.
+        Go on from the folder's checkpoint. The phases may be others than the run was begun with, and nothing else.
     cache_dir
         Where simulated master patterns are kept.
     progress
@@ -209,8 +209,8 @@ def describe_materials(masters: MasterSet) -> dict[str, dict[str, int]]:
 def claim(out: Path, config: TrainingConfig, *, resume: bool) -> None:
     """Make a folder this run's own, or see that it is.
 
-    A run that is resumed may have become longer or shorter: other phases are recorded (`earlier_phases`), and the rest of its
-    schedule is that of the new length. Everything else must be as it was.
+    A run that is resumed may have become longer or shorter: other phases are recorded (`earlier_phases`), and the rest of
+    its schedule is that of the new length. Everything else must be as it was.
 
     Raises
     ------
