@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from kikuchinet.models import Identification
+from kikuchinet.training.calibration import expected_calibration_error
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -105,18 +106,9 @@ def calibration_error(identification: Identification, truths: NDArray[np.int64])
         Mean distance between the probability and the share that is right, over `BINS` bins; None if no pattern is of a group
         of the model's.
     """
-    import torch
-    from torchmetrics.functional.classification import multiclass_calibration_error
-
     classes = list(identification.classes)
     known = np.isin(truths, classes)
     if not known.any():
         return None
-    error = multiclass_calibration_error(
-        torch.from_numpy(identification.probabilities[known]),
-        torch.tensor([classes.index(truth) for truth in truths[known]]),
-        num_classes=len(classes),
-        n_bins=BINS,
-        norm="l1",
-    )
-    return float(error)
+    labels = np.array([classes.index(truth) for truth in truths[known]])
+    return expected_calibration_error(identification.probabilities[known], labels, bins=BINS)
