@@ -4,8 +4,8 @@
 
 Images that are no Kikuchi patterns: blank and saturated ones, noise, the background of a screen without diffraction, pages
 of text, photographs and micrographs of other kinds (crops of the images inside scikit-image, 60 x 60 to 256 x 256). Good
-patterns: simulated here, the materials of `GOOD`, camera `good`. Answering "outside" is counted apart: it is an answer about a
-crystal, and wrong for a page of text.
+patterns: simulated here, the materials of `GOOD`, camera `good`. Answering "outside" is counted apart: it is an answer about
+a crystal, and wrong for a page of text.
 """
 
 from __future__ import annotations

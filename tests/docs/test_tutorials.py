@@ -33,6 +33,7 @@ def test_a_scan_from_start_to_finish(tmp_path):
     assert "report.html" in executed("scan.ipynb", tmp_path)[-1]
 
 
+@pytest.mark.slow
 def test_training_from_cifs(tmp_path):
     """The network that the tutorial trains is as good as its text needs it to be."""
     texts = executed("train.ipynb", tmp_path)

@@ -161,7 +161,8 @@ def test_a_resumed_run_may_have_become_shorter(config, masters, tmp_path, monkey
     # The schedule has come to its end; that of the longer run would be half way down.
     assert rates[0] < 0.05 * config.optimiser.learning_rate
     assert result.card is not None
-    assert result.card.data["phases_meant_before"] == [[asdict(phase) for phase in config.phases]]
+    meant = json.loads(json.dumps([asdict(phase) for phase in config.phases]))
+    assert result.card.details["data"]["phases_meant_before"] == [meant]
     with pytest.raises(InputError, match="another configuration"):
         claim(tmp_path / "run", replace(config, seed=9), resume=True)
 

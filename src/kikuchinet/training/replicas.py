@@ -78,10 +78,10 @@ class Replicas:
         )
         # Summed in a fixed order: floating-point sums depend on it, and a resumed run must not. In place: fresh memory costs
         # more than the sums.
-        totals = done[0][1]
+        totals = list(done[0][1])
         torch._foreach_mul_(totals, done[0][0])
         for share, gradients, _, _ in done[1:]:
-            torch._foreach_add_(totals, gradients, alpha=share)
+            torch._foreach_add_(totals, list(gradients), alpha=share)
         for parameter, total in zip(self._parameters, totals, strict=True):
             parameter.grad = total
         value = torch.stack([share * mean for share, _, mean, _ in done]).sum()
