@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from kikuchinet.models import Identification
+from kikuchinet.models.identification import FLOOR
 from kikuchinet.training.calibration import expected_calibration_error
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def score_pools(
     import pandas as pd
 
     names = np.asarray(materials).astype(str)
-    evidence = np.log(np.maximum(identification.probabilities, np.finfo(np.float64).tiny))
+    evidence = np.log(np.maximum(identification.probabilities, FLOOR))
     classes = np.asarray(identification.classes)
     rng = np.random.default_rng(seed)
     rows = []

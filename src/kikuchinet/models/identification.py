@@ -17,7 +17,7 @@ from kikuchinet.errors import InputError
 if TYPE_CHECKING:
     import pandas as pd
 
-_FLOOR = 1e-12
+FLOOR = 1e-12
 """Smallest probability that counts: no single pattern may veto a group for good."""
 
 NO_ANSWER = -1
@@ -139,7 +139,7 @@ class Identification:
         n = len(chosen)
         if n == 0:
             raise InputError("identification", "no patterns to pool")
-        mean = np.log(np.maximum(chosen, _FLOOR)).mean(axis=0)
+        mean = np.log(np.maximum(chosen, FLOOR)).mean(axis=0)
         evidence = mean * n / (1.0 + (n - 1) * self.pool_correlation)
         weights = np.exp(evidence - evidence.max())
         probabilities = weights / weights.sum()
