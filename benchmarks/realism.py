@@ -32,7 +32,7 @@ from realism_sets import (
 from kikuchinet.evaluation.discriminator import discriminate
 from kikuchinet.evaluation.realism import GreyLevels, Noise, contrast_map, grey_levels, noise, radial_spectrum
 from kikuchinet.identification import Refinement
-from kikuchinet.identification.refinement import without_average
+from kikuchinet.indexing.refinement import without_average
 from kikuchinet.microscope import Camera
 from kikuchinet.microscope.exposure import kikuchi_signal
 from kikuchinet.patterns import preprocess

@@ -19,7 +19,7 @@ from realism_sets import HIGH_PASS, best_match, clean_twins, looked_at, master_p
 
 import kikuchinet as kn
 from kikuchinet.evaluation.realism import grey_levels
-from kikuchinet.identification.refinement import normalised, without_average
+from kikuchinet.indexing.refinement import normalised, without_average
 
 
 def main() -> None:

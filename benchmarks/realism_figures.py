@@ -13,7 +13,7 @@ from PIL import Image
 
 from kikuchinet._files import atomic_path
 from kikuchinet.evaluation.realism import PERCENTILES
-from kikuchinet.identification.refinement import without_average
+from kikuchinet.indexing.refinement import without_average
 from kikuchinet.microscope.filters import resample
 
 if TYPE_CHECKING:

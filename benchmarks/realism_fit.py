@@ -31,7 +31,7 @@ from realism_sets import (
 from scipy.optimize import least_squares, minimize
 
 from kikuchinet.evaluation.realism import contrast_map, noise, radial_spectrum
-from kikuchinet.identification.refinement import normalised, without_average
+from kikuchinet.indexing.refinement import normalised, without_average
 from kikuchinet.microscope import Camera
 from kikuchinet.microscope.exposure import kikuchi_signal
 from kikuchinet.microscope.filters import resample

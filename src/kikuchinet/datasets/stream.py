@@ -221,7 +221,9 @@ class PatternStream(IterableDataset[LabelledPatterns]):
         self._cameras = config.camera_ranges()
         self._screens = config.screens(size)
 
-    def scene(self, window: int, number: int, label: int) -> tuple[Scene, np.random.Generator]:
+    def scene(
+        self, window: int, number: int, label: int, geometry: GeometryRange | None = None
+    ) -> tuple[Scene, np.random.Generator]:
         """Draw one block: what is photographed, where and with what, and the generator for its noise.
 
         Parameters
@@ -230,6 +232,8 @@ class PatternStream(IterableDataset[LabelledPatterns]):
             Which block of which window.
         label
             Index of its class.
+        geometry
+            Where screens stand, if not where the stream has them.
         """
         config = self.config
         rng = np.random.default_rng([config.seed, window, number])
@@ -245,7 +249,7 @@ class PatternStream(IterableDataset[LabelledPatterns]):
             master,
             config.block,
             self.size,
-            geometry=self._screens,
+            geometry=self._screens if geometry is None else geometry,
             cameras=cameras,
             quality=float(rng.uniform(*config.quality.at(window * config.window))),
             rng=rng,

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from kikuchinet.identification.maps import crystal_map
     from kikuchinet.identification.physics import Physics, fit_phases
     from kikuchinet.identification.pipeline import identify, open_sources
-    from kikuchinet.identification.refinement import Refinement, refine
     from kikuchinet.identification.result import CSV_COLUMNS, IdentificationResult, SourceAnswer
-    from kikuchinet.identification.search import search_orientations
     from kikuchinet.identification.signals import identify_signal
+    from kikuchinet.indexing.refinement import Refinement, refine
+    from kikuchinet.indexing.search import search_orientations
 
 _HOME = {
     "AnswerStore": "answer_store",
@@ -36,7 +36,7 @@ _HOME = {
     "LookAlike": "limits",
     "PhaseFit": "fitting",
     "Physics": "physics",
-    "Refinement": "refinement",
+    "Refinement": "kikuchinet.indexing.refinement",
     "SourceAnswer": "result",
     "crystal_map": "maps",
     "find_grains": "grains",
@@ -51,8 +51,8 @@ _HOME = {
     "open_sources": "pipeline",
     "parse_elements": "elements",
     "read_grain_map": "grain_files",
-    "refine": "refinement",
-    "search_orientations": "search",
+    "refine": "kikuchinet.indexing.refinement",
+    "search_orientations": "kikuchinet.indexing.search",
     "unfinished": "answer_store",
     "whole_folder": "files",
     "with_grains": "grouping",
@@ -98,4 +98,5 @@ def __getattr__(name: str) -> Any:
     """Load a name when it is first used: parsing elements must not wait for PyTorch (PEP 562)."""
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    home = _HOME[name]
+    return getattr(import_module(home if "." in home else f"{__name__}.{home}"), name)

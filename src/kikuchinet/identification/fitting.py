@@ -13,8 +13,8 @@ from scipy.stats import t as student_t
 
 from kikuchinet.crystal import Crystal
 from kikuchinet.diffraction import MasterPattern
-from kikuchinet.identification.refinement import normalised, refine
-from kikuchinet.identification.search import search_with_spread
+from kikuchinet.indexing.refinement import normalised, refine
+from kikuchinet.indexing.search import search_with_spread
 from kikuchinet.microscope.detector import Detector
 from kikuchinet.microscope.projection import project_batch
 from kikuchinet.patterns import preprocess

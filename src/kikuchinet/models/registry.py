@@ -16,6 +16,8 @@ from kikuchinet.models.space_group_model import SpaceGroupModel
 from kikuchinet.models.weights_file import WEIGHTS_FILE, load_weights, save_weights
 
 DEFAULT_MODEL = "xception-m3m-6"
+BAND_PROFILES = "band_profiles"
+"""On the card of a model of band profiles, in place of the name of a network of whole patterns."""
 _SHIPPED = Path(__file__).parent / "weights"
 
 
@@ -49,8 +51,12 @@ def load_model(
     kikuchinet.errors.InputError
         There is no such model, or its files are damaged.
     """
-    folder = _folder(name)
+    folder = model_folder(name)
     card = ModelCard.load(folder / CARD_FILE)
+    if card.architecture == BAND_PROFILES:
+        raise InputError(
+            folder, "is a model of band profiles, which takes patterns and where their screen stood"
+        )
     network = create_model(card.architecture, len(card.classes))
     load_weights(network, folder / WEIGHTS_FILE, sha256=card.sha256)
     return SpaceGroupModel(network, card, device=device, precision=precision)
@@ -75,7 +81,14 @@ def model_from_bytes(
     return SpaceGroupModel(network, card, device=device, precision=precision)
 
 
-def _folder(name: str | Path | None) -> Path:
+def model_folder(name: str | Path | None) -> Path:
+    """Return the folder of a model that `load_model` takes the name of.
+
+    Raises
+    ------
+    kikuchinet.errors.InputError
+        There is no such model.
+    """
     wanted = DEFAULT_MODEL if name is None else name
     shipped = _SHIPPED / str(wanted)
     if str(wanted) == Path(wanted).name and (shipped / CARD_FILE).is_file():

@@ -9,7 +9,7 @@ from orix.sampling import get_sample_fundamental
 
 from kikuchinet.diffraction import MasterPattern
 from kikuchinet.errors import InputError
-from kikuchinet.identification.refinement import normalised
+from kikuchinet.indexing.refinement import normalised
 from kikuchinet.microscope.detector import Detector
 from kikuchinet.microscope.filters import resample
 from kikuchinet.microscope.projection import interleave, project_batch

@@ -100,7 +100,7 @@ def refine(
 
     See Also
     --------
-    kikuchinet.identification.search.search_orientations : where to start if nothing is known.
+    kikuchinet.indexing.search.search_orientations : where to start if nothing is known.
     """
     stack = np.ascontiguousarray(patterns, dtype=np.float32)
     if stack.ndim != 3 or stack.shape[1:] != detector.shape:

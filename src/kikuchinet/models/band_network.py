@@ -1,0 +1,211 @@
+"""A network that reads band profiles, and the model around it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from kikuchinet.errors import InputError
+from kikuchinet.indexing.band_profiles import BINS, CHANNELS, FAMILIES, band_profiles, pooled_profiles
+from kikuchinet.indexing.unnamed import CubicFinder, CubicOrientations
+from kikuchinet.microscope import Detector
+from kikuchinet.models.card import CARD_FILE, ModelCard
+from kikuchinet.models.identification import Identification
+from kikuchinet.models.registry import BAND_PROFILES, model_folder
+from kikuchinet.models.space_group_model import answers
+from kikuchinet.models.weights_file import WEIGHTS_FILE, load_weights
+from kikuchinet.patterns import preprocess
+
+_SCALE = 3.0
+"""Brings the intensities of profiles, some tenths of a pattern's standard deviation, to the order of 1."""
+
+
+class BandNetwork(nn.Module):
+    """Two hidden layers over the profiles of all families.
+
+    Parameters
+    ----------
+    classes
+        Number of outputs.
+    templates
+        (k, side, side), how many templates of which size the model's file holds.
+    width
+        Units of a hidden layer.
+    dropout
+        Share of the hidden units, and half that of the inputs, that is left out while learning.
+    """
+
+    templates: Tensor
+    scale: Tensor
+
+    def __init__(
+        self, classes: int, templates: tuple[int, int, int], *, width: int = 512, dropout: float = 0.3
+    ) -> None:
+        super().__init__()
+        points = len(CHANNELS) * len(FAMILIES) * BINS
+        self.layers = nn.Sequential(
+            nn.Flatten(),
+            nn.LayerNorm(points),
+            nn.Dropout(0.5 * dropout),
+            nn.Linear(points, width),
+            nn.BatchNorm1d(width),
+            nn.GELU(),
+            nn.Dropout(dropout),
+            nn.Linear(width, width),
+            nn.BatchNorm1d(width),
+            nn.GELU(),
+            nn.Dropout(dropout),
+            nn.Linear(width, classes),
+        )
+        # Orientations of patterns are found with them: a model is no use without, so they are in its file.
+        self.register_buffer("templates", torch.zeros(templates))
+        self.register_buffer("scale", torch.tensor([_SCALE, _SCALE, 1.0]).reshape(1, 3, 1, 1))
+
+    def forward(self, profiles: Tensor) -> Tensor:
+        """Return logits (n, classes) of profiles (n, 3, families, bins)."""
+        logits: Tensor = self.layers(profiles * self.scale)
+        return logits
+
+
+@dataclass(frozen=True, eq=False)
+class BandReading:
+    """What the bands of patterns say.
+
+    Parameters
+    ----------
+    identification
+        Probabilities and answers, pattern by pattern.
+    profiles
+        float32 (n, 3, families, bins).
+    orientations
+        How the crystal lies, if it is cubic.
+    """
+
+    identification: Identification
+    profiles: NDArray[np.float32]
+    orientations: CubicOrientations
+
+    def __len__(self) -> int:
+        return len(self.profiles)
+
+    @property
+    def pooled_profiles(self) -> NDArray[np.float32]:
+        """float32 (3, families, bins), of all patterns together."""
+        return pooled_profiles(self.profiles)
+
+
+class BandModel:
+    """A network of band profiles and its card.
+
+    Parameters
+    ----------
+    network
+        The network.
+    card
+        The card; its `size` is the height at which profiles are taken, and a width that does not count.
+    """
+
+    def __init__(self, network: BandNetwork, card: ModelCard) -> None:
+        self.network = network.eval()
+        self.card = card
+        self.finder = CubicFinder(network.templates.numpy())
+
+    def __repr__(self) -> str:
+        return (
+            f"BandModel({self.card.name!r}, version {self.card.version}, space groups {list(self.classes)})"
+        )
+
+    @property
+    def classes(self) -> tuple[int, ...]:
+        """Space-group numbers that the model can answer with; 0, where it is there, for none of the others."""
+        return self.card.classes
+
+    @torch.inference_mode()
+    def logits(self, profiles: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+        """Return the raw outputs (n, classes) for band profiles (n, 3, families, bins)."""
+        values = torch.from_numpy(np.ascontiguousarray(profiles, dtype=np.float32))
+        return np.asarray(self.network(values).double().numpy())
+
+    def identify(
+        self, images: NDArray[Any] | Sequence[NDArray[Any]], detector: Detector, *, fit_center: bool = True
+    ) -> BandReading:
+        """Say which space group each pattern belongs to.
+
+        Parameters
+        ----------
+        images
+            (n, rows, columns), or as many images of one shape, of any real type, as the camera or the vendor's program left
+            them.
+        detector
+            Where the screen stands, of that shape. The pattern centre should be right within 0.03.
+        fit_center
+            Whether the pattern centre is refined for each pattern.
+
+        Returns
+        -------
+        BandReading
+            In the order of the patterns.
+
+        Raises
+        ------
+        kikuchinet.errors.InputError
+            There are no patterns, they are no images, or of another shape than the detector.
+        """
+        stack = np.stack([np.asarray(image) for image in images]) if len(images) else np.empty((0, 0, 0))
+        if stack.ndim != 3 or len(stack) == 0:
+            raise InputError("images", f"of shape {stack.shape}; some patterns (n, rows, columns) are needed")
+        if stack.shape[1:] != detector.shape:
+            raise InputError("images", f"of shape {stack.shape[1:]} on a detector of {detector.shape}")
+        rows = self.card.size[0]
+        shape = (rows, max(32, round(rows * stack.shape[2] / stack.shape[1])))
+        prepared = preprocess(stack, size=shape)
+        mask = (prepared != 0).mean(axis=0) > 0.5
+        if not mask.any():
+            mask[:] = True
+        screen = detector.binned(shape)
+        orientations = self.finder.find(prepared, screen, mask=mask, fit_center=fit_center)
+        profiles = band_profiles(prepared, orientations.rays(screen), mask)
+        blank = np.ptp(prepared.reshape(len(prepared), -1), axis=1) == 0
+        return BandReading(answers(self.card, self.logits(profiles), blank), profiles, orientations)
+
+
+def load_band_model(name: str | Path) -> BandModel:
+    """Load a model of band profiles.
+
+    Parameters
+    ----------
+    name
+        As for `kikuchinet.models.load_model`.
+
+    Raises
+    ------
+    kikuchinet.errors.InputError
+        There is no such model, its files are damaged, or it is one of whole patterns.
+    """
+    folder = model_folder(name)
+    card = ModelCard.load(folder / CARD_FILE)
+    if card.architecture != BAND_PROFILES:
+        raise InputError(name, "is a model of whole patterns, not of band profiles")
+    network = network_of(card)
+    load_weights(network, folder / WEIGHTS_FILE, sha256=card.sha256)
+    return BandModel(network, card)
+
+
+def network_of(card: ModelCard) -> BandNetwork:
+    """Return an untrained network of the shape that a card describes."""
+    shape = card.details.get("network", {})
+    try:
+        templates, width = tuple(int(n) for n in shape["templates"]), int(shape["width"])
+        count, rows, columns = templates
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f"card of {card.name}", f"does not say how the network is built ({error})"
+        ) from error
+    return BandNetwork(len(card.classes), (count, rows, columns), width=width)
