@@ -83,14 +83,23 @@ def _run(model: str, patterns: Path, out: Path, count: int, camera: CameraPreset
         return run(model, patterns, out, progress=progress)
 
     from kikuchinet.datasets import prepare
-    from kikuchinet.evaluation import evaluate_fresh
-    from kikuchinet.models import load_model
+    from kikuchinet.evaluation import evaluate_bands, evaluate_fresh
+    from kikuchinet.models import ModelCard, load_model
+    from kikuchinet.models.band_network import load_band_model
+    from kikuchinet.models.card import CARD_FILE
+    from kikuchinet.models.registry import BAND_PROFILES, model_folder
     from kikuchinet.training import read_config
 
     config = read_config(patterns)
     if config.masters is None or config.stream is None:
         raise InputError(patterns, "describes no stream of simulated patterns")
     # The model first: a mistyped name must not wait for hours of simulation.
+    if ModelCard.load(model_folder(model) / CARD_FILE).architecture == BAND_PROFILES:
+        bands = load_band_model(model)
+        masters = prepare(replace(config.masters, others=()), cache, progress=progress)
+        return evaluate_bands(
+            bands, masters, out, config=config.stream, camera=camera.value, count=count, progress=progress
+        )
     network = load_model(model)
     masters = prepare(replace(config.masters, others=()), cache, progress=progress)
     return evaluate_fresh(

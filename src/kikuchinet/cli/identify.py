@@ -130,6 +130,15 @@ def identify(
             help="Fit the network to these patterns first, without labels; they should all come from one camera.",
         ),
     ] = False,
+    bands: Annotated[
+        str,
+        typer.Option(
+            "--bands",
+            metavar="auto|on|off|MODEL",
+            help="Whether patterns are answered by their band profiles, for which the pattern centre must be known. auto: of "
+            "up to 400 patterns whose pattern centre is in the file or given, where no --model is.",
+        ),
+    ] = "auto",
     example: Example = False,
 ) -> None:
     """Identify the space group of Kikuchi patterns.
@@ -177,7 +186,7 @@ def identify(
     )
     from kikuchinet.identification import identify as run
     from kikuchinet.identification.adapting import adapt_to_scan
-    from kikuchinet.identification.pipeline import model_key, open_sources
+    from kikuchinet.identification.pipeline import band_model, model_key, open_sources, with_bands
     from kikuchinet.models import load_model
     from kikuchinet.report import write_report
 
@@ -189,6 +198,14 @@ def identify(
     opened = [example_patterns()] if example else open_sources(list(inputs or ()), failures)
     sources = [select(source, region, stride) for source in opened]
     loaded = load_model(model, device=device, precision=precision.value)
+    reader = band_model({"auto": None, "on": True, "off": False}.get(bands, bands), unasked=model is None)
+    fitting = Physics(
+        patterns=1 if many is None else many[0],
+        everywhere=many is not None and many[1],
+        energy_kev=energy_kev,
+        pattern_center=center,
+        convention=convention.value,
+    )
     with unfinished(out) as store:
         adaptation = None
         if adapt:
@@ -205,22 +222,19 @@ def identify(
                 scheduler=scheduler,
                 store=store,
                 adapt=adaptation or False,
+                bands=False,
                 on_error="skip",
                 progress=advance,
             )
+        if reader is not None:
+            with progress("Reading bands", "patterns") as advance:
+                result = with_bands(result, reader, fitting, asked=bands != "auto", progress=advance)
         if grains != "off":
             with progress("Finding grains", "patterns") as advance:
                 result = with_grains(result, grains or None, progress=advance)
         if found and many is not None:
             from kikuchinet.diffraction.cache import MasterCache, default_cache_folder
 
-            fitting = Physics(
-                patterns=many[0],
-                everywhere=many[1],
-                energy_kev=energy_kev,
-                pattern_center=center,
-                convention=convention.value,
-            )
             store_of_masters = MasterCache(cache or default_cache_folder())
             with staged_progress() as stage:
                 result = fit_phases(result, found, fitting, cache=store_of_masters, progress=stage)
@@ -234,7 +248,8 @@ def identify(
         result = replace(result, settings=settings, failures=(*failures, *result.failures))
         with whole_folder(out) as folder:
             write_results(result, folder)
-            report = write_report(result, folder, loaded)
+            # Heat maps are of the network of whole patterns: they explain no answer of the bands.
+            report = write_report(result, folder, None if result.bands else loaded)
     print_result(result)
     if store.found:
         console().print(f"Taken from an unfinished run: {store.found:,} patterns")

@@ -41,7 +41,15 @@ def train(
     - `kikuchinet train patterns.csv --out runs/stored`
     """
     from kikuchinet.training import train as run
+    from kikuchinet.training.bands import is_band_config, train_bands
 
+    if is_band_config(source):
+        card = train_bands(source, out, resume=resume, cache_dir=cache, progress=sys.stderr.isatty())
+        console().print(
+            f"Trained on {card.details['profiles']:,} band profiles in {card.details['hours']:.2f} hours"
+        )
+        console().print(f"Model: {text(out / 'model')}", soft_wrap=True)
+        return
     result = run(source, out, resume=resume, cache_dir=cache, progress=sys.stderr.isatty())
     if not result.finished:
         console().print(

@@ -1,6 +1,13 @@
 """How good a model is: precision, recall, counts, on stored and on fresh patterns."""
 
-from kikuchinet.evaluation.evaluation import Evaluation, add_to_card, evaluate, evaluate_fresh, score_card
+from kikuchinet.evaluation.evaluation import (
+    Evaluation,
+    add_to_card,
+    evaluate,
+    evaluate_bands,
+    evaluate_fresh,
+    score_card,
+)
 from kikuchinet.evaluation.pooling import calibration_error, score_pools
 from kikuchinet.evaluation.scores import Scores, score, wilson_interval
 
@@ -10,6 +17,7 @@ __all__ = [
     "add_to_card",
     "calibration_error",
     "evaluate",
+    "evaluate_bands",
     "evaluate_fresh",
     "score",
     "score_card",

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kikuchinet._version import __version__
 from kikuchinet.errors import InputError
@@ -24,6 +24,10 @@ from kikuchinet.models import Adaptation, SpaceGroupModel, load_model, model_byt
 from kikuchinet.patterns import PatternSource, open_patterns, read_patterns
 from kikuchinet.patterns.preprocessing import DEFAULT as PREPROCESSING
 
+if TYPE_CHECKING:
+    from kikuchinet.identification.physics import Physics
+    from kikuchinet.models.band_network import BandModel
+
 
 def identify(
     inputs: str | Path | PatternSource | Iterable[str | Path | PatternSource],
@@ -36,6 +40,7 @@ def identify(
     scheduler: str | None = None,
     store: AnswerStore | None = None,
     adapt: bool | Adaptation = False,
+    bands: bool | str | Path | BandModel | None = None,
     on_error: str = "raise",
     progress: Callable[[int, int], None] | None = None,
 ) -> IdentificationResult:
@@ -64,6 +69,9 @@ def identify(
     adapt
         Whether the model is first fitted to the patterns, without labels, which should all come from one camera
         (`kikuchinet.identification.adapting`); or how, where that is known.
+    bands
+        Whether patterns are answered by their band profiles (`kikuchinet.identification.bands`), and by which model. If not
+        given: where no model is given, every input says where its screen stood, and there are few patterns.
     on_error
         ``raise`` an error where something cannot be read, or ``skip`` it: the result's `failures` names it, and a pattern
         that cannot be read has no answer and the reason.
@@ -91,6 +99,7 @@ def identify(
         raise InputError("on_error", f"{on_error!r} is neither raise nor skip")
     failures: list[InputError] | None = [] if on_error == "skip" else None
     sources = open_sources(inputs, failures)
+    reader = band_model(bands, unasked=model is None)
     if not isinstance(model, SpaceGroupModel):
         model = load_model(model, device=device, precision=precision)
     settings: dict[str, Any] = {
@@ -111,11 +120,72 @@ def identify(
     result = IdentificationResult(
         tuple(answers), model.card, settings, symbols, failures=tuple(failures or ()), adaptation=adaptation
     )
+    if reader is not None:
+        result = with_bands(result, reader, asked=bands is not None)
     if symbols and result.pooled is not None:
         result = replace(
-            result, candidates=library_candidates(symbols, result.pooled.space_group, model.classes)
+            result, candidates=library_candidates(symbols, result.pooled.space_group, result.card.classes)
         )
     return result
+
+
+def band_model(bands: bool | str | Path | BandModel | None, *, unasked: bool) -> BandModel | None:
+    """Return the model that reads bands, or None where bands are not to be read.
+
+    Parameters
+    ----------
+    bands
+        As for `identify`.
+    unasked
+        Whether the model that ships reads them where nothing is said.
+    """
+    if bands is False or (bands is None and not unasked):
+        return None
+    from kikuchinet.models.band_network import DEFAULT_BAND_MODEL, BandModel, load_band_model
+
+    if isinstance(bands, BandModel):
+        return bands
+    return load_band_model(DEFAULT_BAND_MODEL if bands is None or bands is True else bands)
+
+
+def with_bands(
+    result: IdentificationResult,
+    model: BandModel,
+    settings: Physics | None = None,
+    *,
+    asked: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> IdentificationResult:
+    """Answer patterns by their bands where that can be done; say in the settings why not, where not.
+
+    Parameters
+    ----------
+    result
+        The answers of a network of whole patterns.
+    model
+        The model of band profiles.
+    settings
+        Says where the screen stood, if the files do not.
+    asked
+        Whether it was asked for: then what stands against it is an error, and there may be any number of patterns.
+    progress
+        As for `identify`.
+
+    Raises
+    ------
+    kikuchinet.errors.InputError
+        It was asked for and cannot be done.
+    """
+    from kikuchinet.identification.bands import MOST_PATTERNS, obstacle, read_bands
+    from kikuchinet.identification.physics import Physics
+
+    settings = settings or Physics()
+    why = obstacle(result, settings, None if asked else MOST_PATTERNS)
+    if why and asked:
+        raise InputError("bands", why)
+    if why:
+        return replace(result, settings={**result.settings, "bands": f"not read: {why}"})
+    return read_bands(result, model, settings, progress=progress)
 
 
 def _answers(

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
+    from kikuchinet.identification.bands import SourceBands
     from kikuchinet.identification.fitting import PhaseFit
     from kikuchinet.patterns import PatternSource
 
@@ -137,6 +138,10 @@ class IdentificationResult:
         Candidates fitted to the phases; empty where none were asked for.
     adaptation
         How the model was fitted to the patterns before it answered; None where that was not asked for.
+    bands
+        What the bands of each source's patterns say; empty where patterns were answered as a whole.
+    whole
+        Where they were answered by their bands, what the network of whole patterns answered.
     """
 
     answers: tuple[SourceAnswer, ...]
@@ -147,6 +152,8 @@ class IdentificationResult:
     failures: tuple[InputError, ...] = ()
     fits: tuple[PhaseFit, ...] = ()
     adaptation: Adaptation | None = None
+    bands: tuple[SourceBands, ...] = ()
+    whole: IdentificationResult | None = None
 
     @cached_property
     def identification(self) -> Identification:
@@ -325,6 +332,8 @@ class IdentificationResult:
                 }
                 for number, value in self.ranking()
             ]
+        from kikuchinet.identification.bands import bands_summary
+
         counts = dict(self.tally)
         steps_down = self.ladder
         return {
@@ -336,6 +345,10 @@ class IdentificationResult:
             "pooled": ranking,
             "left_open": [asdict(item) for item in self.look_alikes],
             "scans": [scan_summary(answer) for answer in self.answers if answer.grains is not None],
+            "bands": [
+                bands_summary(one, answer) for one, answer in zip(self.bands, self.answers, strict=False)
+            ],
+            "whole_patterns": None if self.whole is None else self.whole.short_summary(),
             "fits": [fit_summary(fit, self.answers[fit.source].source.name) for fit in self.fits],
             "elements": list(self.elements),
             "candidates": [asdict(item) for item in self.candidates],
@@ -360,6 +373,15 @@ class IdentificationResult:
             "adaptation": None if self.adaptation is None else adaptation_summary(self.adaptation),
             "settings": dict(self.settings),
             "kikuchinet": __version__,
+        }
+
+    def short_summary(self) -> dict[str, Any]:
+        """Return the model, and the pooled probabilities of its groups."""
+        return {
+            "model": {"name": self.card.name, "version": self.card.version, "sha256": self.card.sha256},
+            "pooled": [
+                {"space_group": number, "probability": round(value, 6)} for number, value in self.ranking()
+            ],
         }
 
     @property

@@ -23,6 +23,8 @@ from kikuchinet.models.space_group_model import answers
 from kikuchinet.models.weights_file import WEIGHTS_FILE, load_weights
 from kikuchinet.patterns import preprocess
 
+DEFAULT_BAND_MODEL = "bands-m3m-10"
+
 _SCALE = 3.0
 """Brings the intensities of profiles, some tenths of a pattern's standard deviation, to the order of 1."""
 
@@ -132,6 +134,35 @@ class BandModel:
         """Return the raw outputs (n, classes) for band profiles (n, 3, families, bins)."""
         values = torch.from_numpy(np.ascontiguousarray(profiles, dtype=np.float32))
         return np.asarray(self.network(values).double().numpy())
+
+    def weight_of_families(self, profiles: NDArray[np.floating[Any]], column: int) -> NDArray[np.float64]:
+        """Say how much an answer rests on the bands of each family.
+
+        Parameters
+        ----------
+        profiles
+            (n, 3, families, bins).
+        column
+            Of the answer among the classes.
+
+        Returns
+        -------
+        numpy.ndarray
+            (families,) fall of the answer's log-probability, mean of the patterns, when a family's profile is taken away
+            (occlusion; M. D. Zeiler, R. Fergus, ECCV 2014). Negative where the family spoke against it.
+        """
+        from scipy.special import log_softmax
+
+        def likely(values: NDArray[np.floating[Any]]) -> float:
+            scaled = self.logits(values) / self.card.temperature
+            return float(log_softmax(scaled, axis=1)[:, column].mean())
+
+        whole, falls = likely(profiles), []
+        for family in range(profiles.shape[2]):
+            without = np.array(profiles, dtype=np.float32)
+            without[:, :2, family] = 0.0
+            falls.append(whole - likely(without))
+        return np.asarray(falls)
 
     def identify(
         self, images: NDArray[Any] | Sequence[NDArray[Any]], detector: Detector, *, fit_center: bool = True

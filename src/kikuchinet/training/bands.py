@@ -7,7 +7,7 @@ import time
 import tomllib
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -25,14 +25,17 @@ from kikuchinet.datasets.masters_config import MastersConfig
 from kikuchinet.datasets.profiles import ProfileMaker, Profiles, ProfilesConfig, finder_of
 from kikuchinet.errors import InputError
 from kikuchinet.indexing.unnamed import CubicFinder
-from kikuchinet.models.band_network import BandModel, BandNetwork
+from kikuchinet.models.band_network import BandModel, BandNetwork, load_band_model
 from kikuchinet.models.card import CARD_FILE, ModelCard, check_classes
 from kikuchinet.models.registry import BAND_PROFILES
 from kikuchinet.models.weights_file import WEIGHTS_FILE, save_weights
+from kikuchinet.training.config import TrainingConfig, read_config
+from kikuchinet.training.recalibration import calibrated
 from kikuchinet.training.tables import build
 
 CONFIG_FILE = "config.json"
 _LARGEST_POOL = 4
+_PATTERNS_A_SCREEN = 200
 
 
 @dataclass(frozen=True)
@@ -457,26 +460,68 @@ def _export(
 
 
 def band_logits(
-    model: BandModel, config: BandTrainingConfig, masters: MasterSet, *, progress: bool = True
+    model: BandModel,
+    masters: MasterSet,
+    stream: StreamConfig,
+    count: int,
+    *,
+    progress: bool = True,
 ) -> tuple[NDArray[np.float64], Profiles]:
-    """Return what a model says about fresh profiles, orientations found as in measured patterns.
+    """Return what a model says about fresh patterns, their orientations found as in measured ones.
 
     Parameters
     ----------
     model
         The model, which finds the orientations with its own templates.
-    config
-        What the profiles are of.
-    masters
-        The crystals.
+    masters, stream
+        The crystals, and what is photographed how. Patterns share a screen a hundred or more at a time.
+    count
+        Patterns, at least. As many are of outside as of each group.
     progress
         Show a progress bar.
+
+    Returns
+    -------
+    logits : numpy.ndarray
+        float64 (n, classes).
+    profiles : Profiles
+        What they are of.
     """
-    parts = make_profiles(
-        masters,
-        replace(config, classes=model.classes, size=model.card.size, labels=model.card.labels),
-        model.finder,
-        progress=progress,
+    screens = max(4, -(-count // _PATTERNS_A_SCREEN))
+    config = BandTrainingConfig(
+        name="fresh patterns",
+        classes=model.classes,
+        masters=MastersConfig(materials=()),
+        stream=stream,
+        profiles=ProfilesConfig(
+            searched=screens,
+            known=0,
+            patterns=-(-count // screens),
+            outside_share=1.0 / len(model.classes),
+        ),
+        labels=model.card.labels,
+        size=model.card.size,
     )
-    profiles = Profiles.concatenate(parts)
+    profiles = Profiles.concatenate(make_profiles(masters, config, model.finder, progress=progress))
     return model.logits(profiles.values), profiles
+
+
+def calibrate_bands(
+    model: str | Path,
+    config: str | Path | TrainingConfig,
+    *,
+    count: int = 6000,
+    cache_dir: str | Path = "cache",
+    progress: bool = True,
+) -> ModelCard:
+    """Do what `kikuchinet.training.calibrate` does for a model of band profiles; the parameters are its own."""
+    folder = Path(model)
+    settings = config if isinstance(config, TrainingConfig) else read_config(config)
+    if settings.masters is None or settings.stream is None:
+        raise InputError(str(config), "describes no stream of simulated patterns")
+    network = load_band_model(folder)
+    masters = prepare(settings.masters, cache_dir, progress=progress)
+    logits, profiles = band_logits(network, masters, settings.stream, count, progress=progress)
+    card = calibrated(network.card, logits, profiles.labels, settings.name)
+    card.save(folder / CARD_FILE)
+    return card

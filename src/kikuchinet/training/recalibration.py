@@ -6,12 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import softmax
 
 from kikuchinet.datasets import pattern_stream, prepare
 from kikuchinet.errors import InputError
 from kikuchinet.models import ModelCard, load_model
 from kikuchinet.models.card import CARD_FILE
+from kikuchinet.models.registry import BAND_PROFILES
 from kikuchinet.training.calibration import expected_calibration_error, fit_temperature
 from kikuchinet.training.config import TrainingConfig, read_config
 from kikuchinet.training.export import fresh_from_stream
@@ -59,6 +61,10 @@ def calibrate(
     settings = config if isinstance(config, TrainingConfig) else read_config(config)
     if settings.masters is None or settings.stream is None:
         raise InputError(str(config), "describes no stream of simulated patterns")
+    if ModelCard.load(folder / CARD_FILE).architecture == BAND_PROFILES:
+        from kikuchinet.training.bands import calibrate_bands
+
+        return calibrate_bands(folder, settings, count=count, cache_dir=cache_dir, progress=progress)
     network = load_model(folder)
     masters = prepare(settings.masters, cache_dir, progress=progress)
     stream = pattern_stream(
@@ -69,6 +75,25 @@ def calibrate(
         outputs.append(network.logits(images.cpu().numpy()))
         truths.append(labels.cpu().numpy())
     logits, truth = np.concatenate(outputs), np.concatenate(truths)
+    card = calibrated(network.card, logits, truth, settings.name)
+    card.save(folder / CARD_FILE)
+    return card
+
+
+def calibrated(
+    card: ModelCard, logits: NDArray[np.float64], truth: NDArray[np.int64], config: str
+) -> ModelCard:
+    """Return a card with the temperature fitted on the first half of some outputs, and how far off it is on the second.
+
+    Parameters
+    ----------
+    card
+        As it was.
+    logits, truth
+        (n, classes) outputs, and (n,) indices of the true classes.
+    config
+        Name of the configuration that the patterns are of.
+    """
     half = len(truth) // 2
     temperature = fit_temperature(logits[:half], truth[:half])
 
@@ -76,17 +101,11 @@ def calibrate(
         return expected_calibration_error(softmax(logits[half:] / divisor, axis=1), truth[half:])
 
     calibration = {
-        "config": settings.name,
+        "config": config,
         "patterns": half,
-        "temperature_before": network.card.temperature,
+        "temperature_before": card.temperature,
         "accuracy": float((logits[half:].argmax(axis=1) == truth[half:]).mean()),
-        "expected_calibration_error_before": gap(network.card.temperature),
+        "expected_calibration_error_before": gap(card.temperature),
         "expected_calibration_error": gap(temperature),
     }
-    card = replace(
-        network.card,
-        temperature=temperature,
-        details={**network.card.details, "calibration": calibration},
-    )
-    card.save(folder / CARD_FILE)
-    return card
+    return replace(card, temperature=temperature, details={**card.details, "calibration": calibration})

@@ -1,0 +1,201 @@
+"""Answers from band profiles, where it is known where the screen stood."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kikuchinet.errors import InputError
+from kikuchinet.identification.physics import Physics
+from kikuchinet.indexing.band_profiles import pooled_profiles
+from kikuchinet.indexing.unnamed import CubicOrientations
+from kikuchinet.microscope import Detector
+from kikuchinet.models import Identification
+
+if TYPE_CHECKING:
+    from kikuchinet.identification.result import IdentificationResult, SourceAnswer
+    from kikuchinet.models.band_network import BandModel, BandReading
+    from kikuchinet.patterns import PatternSource
+
+MOST_PATTERNS = 400
+"""Inputs of more patterns are not read by their bands unless that is asked for: it takes a tenth of a second a
+pattern and more."""
+_CHUNK = 64
+
+
+@dataclass(frozen=True, eq=False)
+class SourceBands:
+    """What the bands of one source's patterns say.
+
+    Parameters
+    ----------
+    profiles
+        float32 (n, 3, families, bins).
+    orientations
+        How the crystal lies, if it is cubic.
+    detector
+        Where the screen stood to begin with.
+    families
+        (families,) how much less likely the answer is, in factors of e, without the bands of a family.
+    """
+
+    profiles: NDArray[np.float32]
+    orientations: CubicOrientations
+    detector: Detector
+    families: NDArray[np.float64]
+
+    @property
+    def pooled_profiles(self) -> NDArray[np.float32]:
+        """float32 (3, families, bins), of all patterns together."""
+        return pooled_profiles(self.profiles)
+
+
+def obstacle(result: IdentificationResult, settings: Physics, most: int | None = MOST_PATTERNS) -> str:
+    """Return why bands are not read, in words; empty if they can be.
+
+    Parameters
+    ----------
+    result
+        Whose patterns.
+    settings
+        Its pattern centre counts, where one is given.
+    most
+        Patterns, at most; any number if not given.
+    """
+    n = len(result.identification)
+    if most is not None and n > most:
+        return f"{n:,} patterns are many; bands are read of up to {most} unless it is asked for"
+    for answer in result.answers:
+        if settings.pattern_center is None and answer.source.geometry is None:
+            return f"no pattern centre is known for {answer.source.name}"
+        try:
+            shapes = {np.shape(answer.source[k]) for k in range(len(answer.source))}
+        except InputError as error:
+            return f"{error.subject} cannot be read"
+        if len(shapes) > 1:
+            return f"the patterns of {answer.source.name} are of different sizes"
+    return ""
+
+
+def read_bands(
+    result: IdentificationResult,
+    model: BandModel,
+    settings: Physics | None = None,
+    *,
+    progress: Callable[[int, int], None] | None = None,
+) -> IdentificationResult:
+    """Answer every pattern by its band profiles instead of as a whole.
+
+    Parameters
+    ----------
+    result
+        The answers of a network of whole patterns, in which nothing stands against it (`obstacle`).
+    model
+        The model of band profiles.
+    settings
+        Its pattern centre and tilts count where a pattern centre is given; else those of the files.
+    progress
+        Called with the patterns done and the patterns in all.
+
+    Returns
+    -------
+    IdentificationResult
+        With the answers and the card of `model`; `whole` is what was given.
+
+    Raises
+    ------
+    kikuchinet.errors.InputError
+        A pattern cannot be read, or nowhere is said where the screen stood.
+    """
+    settings = settings or Physics()
+    total, done = len(result.identification), 0
+    answers, bands = [], []
+    for answer in result.answers:
+        detector = where_screen_stood(answer.source, settings)
+        readings: list[BandReading] = []
+        for first in range(0, len(answer.source), _CHUNK):
+            last = min(first + _CHUNK, len(answer.source))
+            readings.append(model.identify([answer.source[k] for k in range(first, last)], detector))
+            done += last - first
+            if progress is not None:
+                progress(done, total)
+        identification = Identification.concatenate([reading.identification for reading in readings])
+        answers.append(replace(answer, identification=identification))
+        bands.append(_of_source(readings, model, identification, detector))
+    return replace(
+        result,
+        answers=tuple(answers),
+        card=model.card,
+        bands=tuple(bands),
+        whole=result,
+        settings={**result.settings, "bands": f"{model.card.name} {model.card.version}"},
+    )
+
+
+def where_screen_stood(source: PatternSource, settings: Physics) -> Detector:
+    """Return the detector of a source's patterns, as given or as its file says.
+
+    Raises
+    ------
+    kikuchinet.errors.InputError
+        Neither says it.
+    """
+    shape = source[0].shape
+    if settings.pattern_center is not None:
+        return Detector(
+            (int(shape[0]), int(shape[1])),
+            settings.pattern_center,
+            convention=settings.convention,
+            tilt_deg=settings.detector_tilt_deg,
+            sample_tilt_deg=settings.sample_tilt_deg,
+        )
+    if source.geometry is None:
+        raise InputError(source.name, "does not say where the pattern centre is, and none is given")
+    return source.geometry.detector((int(shape[0]), int(shape[1])))
+
+
+def _of_source(
+    readings: list[BandReading], model: BandModel, identification: Identification, detector: Detector
+) -> SourceBands:
+    profiles = np.concatenate([reading.profiles for reading in readings])
+    parts = [reading.orientations for reading in readings]
+    orientations = CubicOrientations(
+        np.concatenate([part.quaternions for part in parts]),
+        np.concatenate([part.pattern_centers for part in parts]),
+        np.concatenate([part.correlations for part in parts]),
+        np.concatenate([part.templates for part in parts]),
+    )
+    pooled = identification.pooled()
+    return SourceBands(
+        profiles,
+        orientations,
+        detector,
+        model.weight_of_families(profiles, model.classes.index(pooled.space_group)),
+    )
+
+
+def bands_summary(bands: SourceBands, answer: SourceAnswer) -> dict[str, object]:
+    """Return what summary.json holds of a source's bands."""
+    from kikuchinet.indexing.band_profiles import BINS, FAMILIES, REACH
+
+    intensity, disagreement, coverage = bands.pooled_profiles
+    return {
+        "name": answer.source.name,
+        "pattern_center_bruker": [round(value, 5) for value in bands.detector.pattern_center],
+        "correlation_with_templates": [round(float(value), 4) for value in bands.orientations.correlations],
+        "sine_of_angle": [round((i + 0.5) * REACH / BINS, 6) for i in range(BINS)],
+        "families": [
+            {
+                "family": "{" + "".join(map(str, family)) + "}",
+                "weight": round(float(bands.families[k]), 4),
+                "intensity": np.round(intensity[k].astype(float), 4).tolist(),
+                "disagreement": np.round(disagreement[k].astype(float), 4).tolist(),
+                "coverage": np.round(coverage[k].astype(float), 4).tolist(),
+            }
+            for k, family in enumerate(FAMILIES)
+        ],
+    }
