@@ -44,6 +44,8 @@ def print_result(result: IdentificationResult) -> None:
             "That is an answer: the model takes the crystal for one of another group, and cannot say of which.",
             soft_wrap=True,
         )
+    if result.bands:
+        _print_bands(result)
     steps = result.ladder
     if steps is not None:
         console().print(f"How far down that is sure: {steps.sentence}.", soft_wrap=True)
@@ -52,6 +54,17 @@ def print_result(result: IdentificationResult) -> None:
         console().print(
             f"Library crystals of {', '.join(result.elements)} that agree (not fitted): {text(names)}"
         )
+
+
+def _print_bands(result: IdentificationResult) -> None:
+    from kikuchinet.crystal.outside import answer_title
+
+    line = f"Read from band profiles ({result.card.name})"
+    if result.whole is not None and result.whole.pooled is not None:
+        other = result.whole.pooled
+        title = answer_title(other.space_group, result.whole.card.classes)
+        line += f"; the network of whole patterns ({result.whole.card.name}) says {title}, {other.probability:.3f}"
+    console().print(text(line + "."), soft_wrap=True)
 
 
 def _print_patterns(result: IdentificationResult) -> None:

@@ -16,7 +16,7 @@ from kikuchinet.datasets.masters import MasterSet
 from kikuchinet.datasets.recording import Scene, record_scene
 from kikuchinet.datasets.stream import PatternStream, StreamConfig
 from kikuchinet.errors import InputError
-from kikuchinet.indexing.band_profiles import band_profiles
+from kikuchinet.indexing.bands import band_profiles
 from kikuchinet.indexing.refinement import turned
 from kikuchinet.indexing.unnamed import CubicFinder, templates_of
 from kikuchinet.microscope import Detector
@@ -77,7 +77,7 @@ class Profiles:
     Parameters
     ----------
     values
-        float16 (n, 3, families, bins), of `kikuchinet.indexing.band_profiles`.
+        float16 (n, 3, families, bins), of `kikuchinet.indexing.bands`.
     labels
         (n,) indices into the classes.
     masters
@@ -200,7 +200,12 @@ class ProfileMaker:
         numbers = np.asarray(labels, dtype=np.int64)
         if screen is not None:
             guess = np.array(screen.pattern_center) + rng.normal(0.0, self.config.center_guess_error, 3)
-            found = self.finder.find(stack, replace(screen, pattern_center=tuple(guess.tolist())))
+            # As few share their centre as in a small set of measured patterns.
+            found = self.finder.find(
+                stack,
+                replace(screen, pattern_center=tuple(guess.tolist())),
+                groups=np.arange(len(stack)) // block,
+            )
             directions = found.rays(screen)
             angles = _misorientations_deg(found.quaternions, truth)
         else:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from kikuchinet.errors import InputError
 from kikuchinet.identification.physics import Physics
-from kikuchinet.indexing.band_profiles import pooled_profiles
+from kikuchinet.indexing.bands import pooled_profiles
 from kikuchinet.indexing.unnamed import CubicOrientations
 from kikuchinet.microscope import Detector
 from kikuchinet.models import Identification
@@ -180,7 +180,7 @@ def _of_source(
 
 def bands_summary(bands: SourceBands, answer: SourceAnswer) -> dict[str, object]:
     """Return what summary.json holds of a source's bands."""
-    from kikuchinet.indexing.band_profiles import BINS, FAMILIES, REACH
+    from kikuchinet.indexing.bands import BINS, FAMILIES, REACH
 
     intensity, disagreement, coverage = bands.pooled_profiles
     return {

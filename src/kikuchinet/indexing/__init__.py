@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from kikuchinet.indexing.band_profiles import FAMILIES, band_profiles, pooled_profiles
+    from kikuchinet.indexing.bands import FAMILIES, band_profiles, pooled_profiles
     from kikuchinet.indexing.refinement import Refinement, refine
     from kikuchinet.indexing.search import search_orientations
     from kikuchinet.indexing.unnamed import CubicFinder, CubicOrientations
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 _HOME = {
     "CubicFinder": "unnamed",
     "CubicOrientations": "unnamed",
-    "FAMILIES": "band_profiles",
+    "FAMILIES": "bands",
     "Refinement": "refinement",
-    "band_profiles": "band_profiles",
-    "pooled_profiles": "band_profiles",
+    "band_profiles": "bands",
+    "pooled_profiles": "bands",
     "refine": "refinement",
     "search_orientations": "search",
 }

@@ -25,6 +25,7 @@ SEARCH_ROWS, REFINE_ROWS = 36, 48
 _M3M = 221
 _BATCH = 1024
 _EVALUATIONS = 16
+_GROUP = 4
 _HIGH_PASS = 0.15
 """Standard deviation of the average that is taken off a template, of its half-width: 11°, about an eighth of a
 pattern's height."""
@@ -121,6 +122,7 @@ class CubicFinder:
         mask: NDArray[np.bool_] | None = None,
         candidates: int = 3,
         fit_center: bool = True,
+        groups: NDArray[np.int64] | None = None,
     ) -> CubicOrientations:
         """Find the orientations of patterns.
 
@@ -135,7 +137,10 @@ class CubicFinder:
         candidates
             How many of the best pairs of template and orientation are refined.
         fit_center
-            Whether the pattern centre is refined as well.
+            Whether the pattern centre is refined as well: for each pattern, and then once more with the median of its group, for
+            a pattern by itself tells a shift of the centre badly from a turn of the crystal.
+        groups
+            (n,) patterns of one number share a pattern centre; all of them if not given.
 
         Returns
         -------
@@ -185,7 +190,43 @@ class CubicFinder:
                 found.pattern_centers[places] = fit.pattern_centers[better]
                 found.correlations[places] = fit.correlations[better]
                 found.templates[places] = number
+        if fit_center:
+            numbers = np.zeros(len(stack), dtype=np.int64) if groups is None else np.asarray(groups)
+            self._share_centers(found, numbers, small, seen, screen)
         return found
+
+    def _share_centers(
+        self,
+        found: CubicOrientations,
+        groups: NDArray[np.int64],
+        small: Floats,
+        seen: NDArray[np.bool_],
+        screen: Detector,
+    ) -> None:
+        """Refine orientations once more, with the median pattern centre of each group of at least `_GROUP` patterns."""
+        shown = found.correlations > -1.0
+        shared = np.zeros(len(groups), dtype=bool)
+        for number in np.unique(groups[shown]):
+            (mine,) = np.nonzero((groups == number) & shown)
+            if len(mine) >= _GROUP:
+                # Of the better half: where the orientation is wrong, so is the centre.
+                best = mine[np.argsort(-found.correlations[mine], kind="stable")[: (len(mine) + 1) // 2]]
+                found.pattern_centers[mine] = np.median(found.pattern_centers[best], axis=0)
+                shared[mine] = True
+        for number in np.unique(found.templates[shared]):
+            (mine,) = np.nonzero((found.templates == number) & shared)
+            fit = refine(
+                small[mine],
+                self._ready[number],
+                Rotation(found.quaternions[mine]),
+                screen,
+                pattern_centers=found.pattern_centers[mine],
+                masks=seen,
+                fit_center=False,
+                evaluations=_EVALUATIONS,
+            )
+            found.quaternions[mine] = fit.rotations.data.reshape(-1, 4)
+            found.correlations[mine] = fit.correlations
 
     def _searched(
         self, stack: Floats, detector: Detector, inside: NDArray[np.bool_], best: int

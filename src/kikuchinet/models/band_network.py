@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from kikuchinet.errors import InputError
-from kikuchinet.indexing.band_profiles import BINS, CHANNELS, FAMILIES, band_profiles, pooled_profiles
+from kikuchinet.indexing.bands import BINS, CHANNELS, FAMILIES, band_profiles, pooled_profiles
 from kikuchinet.indexing.unnamed import CubicFinder, CubicOrientations
 from kikuchinet.microscope import Detector
 from kikuchinet.models.card import CARD_FILE, ModelCard

@@ -174,6 +174,7 @@ def reasons(result: IdentificationResult) -> list[Markup]:
                 probability(float(single.max())),
             )
         )
+    found.extend(_from_bands(result))
     second, value = result.ranking()[1]
     found.append(Markup("The runner-up is {} with {}.").format(named(second, classes), probability(value)))
     if result.agreement < _UNANIMOUS:
@@ -181,6 +182,33 @@ def reasons(result: IdentificationResult) -> list[Markup]:
             Markup(
                 "Single patterns disagree. If the input holds several phases, do not read the pooled answer: "
                 "look at the counts below and identify the phases apart."
+            )
+        )
+    return found
+
+
+def _from_bands(result: IdentificationResult) -> list[Markup]:
+    """Return which bands an answer rests on, and what the network of whole patterns says."""
+    if not result.bands:
+        return []
+    from kikuchinet.indexing.bands import FAMILIES
+
+    weights = np.mean([one.families for one in result.bands], axis=0)
+    leading = [k for k in np.argsort(-weights)[:3] if weights[k] > 0.02]
+    found = []
+    if leading:
+        names = ", ".join("{" + "".join(map(str, FAMILIES[k])) + "}" for k in leading)
+        found.append(Markup("It was read from band profiles; it rests most on the bands {}.").format(names))
+    if result.whole is not None and result.whole.pooled is not None:
+        other = result.whole.pooled
+        found.append(
+            Markup("The network of whole patterns ({}) says {} with {}{}").format(
+                result.whole.card.name,
+                named(other.space_group, result.whole.card.classes),
+                probability(other.probability),
+                "."
+                if result.pooled is not None and other.space_group == result.pooled.space_group
+                else ". It has been right less often where both could be scored.",
             )
         )
     return found
@@ -222,9 +250,10 @@ def limits(result: IdentificationResult) -> list[Markup]:
             "It was taught on simulated patterns of a limited number of materials. Crystals and cameras unlike those "
             "may be answered wrongly and with confidence."
         ),
-        Markup(
-            "Probabilities hold for patterns like those it was calibrated on (simulated ones). No orientation, lattice "
-            "parameter or composition is used or found."
+        Markup("Probabilities hold for patterns like those it was calibrated on (simulated ones). {}").format(
+            "No lattice parameter or composition is used or found. The pattern centre must be right within a few hundredths."
+            if result.bands
+            else "No orientation, lattice parameter or composition is used or found."
         ),
     ]
     if result.adaptation is not None:

@@ -22,6 +22,7 @@ from kikuchinet.identification import IdentificationResult, SourceAnswer
 from kikuchinet.identification.files import REPORT_FILE, scan_files
 from kikuchinet.models import NO_ANSWER
 from kikuchinet.report import _words as words
+from kikuchinet.report._bands import band_drawings
 from kikuchinet.report._grids import page_data
 from kikuchinet.report._images import file_uri
 from kikuchinet.report._pictures import fitted_patterns, picture_rows
@@ -140,6 +141,7 @@ def view(result: IdentificationResult, folder: Path, model: SpaceGroupModel | No
             "lattice over each scan; of every answer some from the most to the least certain."
         ),
         "samples": pictures,
+        "bands": band_drawings(result),
         "heats": model is not None,
         "fits": [_fit(fit, result) for fit in result.fits],
         "ladder": result.ladder,

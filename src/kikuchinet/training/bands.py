@@ -199,9 +199,16 @@ def train_bands(
     start = time.monotonic()
     masters = prepare(config.masters, cache_dir, progress=progress)
     finder = finder_of(masters, config.profiles.templates)
-    parts = make_profiles(
-        masters, config, finder, folder=out / "profiles", workers=workers, progress=progress
+    maker = ProfileMaker(
+        masters,
+        config.classes,
+        config.stream,
+        config.profiles,
+        finder,
+        size=config.size,
+        labels=config.labels,
     )
+    parts = make_profiles(maker, folder=out / "profiles", workers=workers, progress=progress)
     profiles = Profiles.concatenate(parts)
     network = fit_bands(profiles, config, finder, progress=progress)
     card = _export(out / "model", network, config, masters, profiles, (time.monotonic() - start) / 3600.0)
@@ -209,9 +216,7 @@ def train_bands(
 
 
 def make_profiles(
-    masters: MasterSet,
-    config: BandTrainingConfig,
-    finder: CubicFinder,
+    maker: ProfileMaker,
     *,
     folder: Path | None = None,
     workers: int | None = None,
@@ -221,10 +226,8 @@ def make_profiles(
 
     Parameters
     ----------
-    masters, finder
-        The crystals, and what finds how they lie.
-    config
-        Its `stream`, `profiles`, `classes`, `size` and `labels` count.
+    maker
+        Makes each of them.
     folder
         Where parts are kept, each whole or not at all, and taken from; nowhere if not given.
     workers
@@ -239,8 +242,7 @@ def make_profiles(
     """
     from rich.progress import Progress
 
-    arguments = (masters, config, finder.templates)
-    total = config.profiles.searched + config.profiles.known
+    total = len(maker)
     found: dict[int, Profiles] = {}
     if folder is not None:
         for number in range(total):
@@ -249,7 +251,7 @@ def make_profiles(
     left = [number for number in range(total) if number not in found]
     with Progress(disable=not progress, transient=True) as bar:
         task = bar.add_task("band profiles", total=total, completed=len(found))
-        for number, part in _made(left, arguments, workers or cores()):
+        for number, part in _made(left, maker, workers or cores()):
             if folder is not None:
                 part.save(_part(folder, number))
             found[number] = part
@@ -261,15 +263,12 @@ def _part(folder: Path, number: int) -> Path:
     return folder / f"part-{number:04d}.npz"
 
 
-def _made(
-    numbers: list[int], arguments: tuple[MasterSet, BandTrainingConfig, NDArray[np.float32]], workers: int
-) -> Iterator[tuple[int, Profiles]]:
+def _made(numbers: list[int], maker: ProfileMaker, workers: int) -> Iterator[tuple[int, Profiles]]:
     if min(workers, len(numbers)) <= 1:
-        _begin(*arguments)
-        yield from (_make(number) for number in numbers)
+        yield from ((number, maker.part(number)) for number in numbers)
         return
     with ProcessPoolExecutor(
-        min(workers, len(numbers)), get_context("spawn"), initializer=_begin, initargs=arguments
+        min(workers, len(numbers)), get_context("spawn"), initializer=_begin, initargs=(maker,)
     ) as pool:
         futures = [pool.submit(_make, number) for number in numbers]
         try:
@@ -282,17 +281,9 @@ def _made(
 _maker: ProfileMaker
 
 
-def _begin(masters: MasterSet, config: BandTrainingConfig, templates: NDArray[np.float32]) -> None:
+def _begin(maker: ProfileMaker) -> None:
     global _maker  # noqa: PLW0603 - a process has one
-    _maker = ProfileMaker(
-        masters,
-        config.classes,
-        config.stream,
-        config.profiles,
-        CubicFinder(templates),
-        size=config.size,
-        labels=config.labels,
-    )
+    _maker = maker
 
 
 def _make(number: int) -> tuple[int, Profiles]:
@@ -488,21 +479,17 @@ def band_logits(
         What they are of.
     """
     screens = max(4, -(-count // _PATTERNS_A_SCREEN))
-    config = BandTrainingConfig(
-        name="fresh patterns",
-        classes=model.classes,
-        masters=MastersConfig(materials=()),
-        stream=stream,
-        profiles=ProfilesConfig(
-            searched=screens,
-            known=0,
-            patterns=-(-count // screens),
-            outside_share=1.0 / len(model.classes),
-        ),
-        labels=model.card.labels,
-        size=model.card.size,
+    config = ProfilesConfig(
+        searched=screens,
+        known=0,
+        patterns=-(-count // screens),
+        outside_share=1.0 / len(model.classes),
     )
-    profiles = Profiles.concatenate(make_profiles(masters, config, model.finder, progress=progress))
+    card = model.card
+    maker = ProfileMaker(
+        masters, card.classes, stream, config, model.finder, size=card.size, labels=card.labels
+    )
+    profiles = Profiles.concatenate(make_profiles(maker, progress=progress))
     return model.logits(profiles.values), profiles
 
 

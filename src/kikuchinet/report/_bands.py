@@ -1,0 +1,80 @@
+"""Band profiles as small drawings: the part of the page that shows what an answer was read from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kikuchinet.report._text import shown
+
+if TYPE_CHECKING:
+    from kikuchinet.identification import IdentificationResult
+    from kikuchinet.identification.bands import SourceBands
+
+_SHOWN = 8
+"""Families that are drawn, those of lowest indices; all of them stand in summary.json."""
+_WIDTH, _HEIGHT = 220, 96
+_REACH_DEG = 6.0
+"""Angle from the plane, on either side, that is drawn."""
+
+
+def band_drawings(result: IdentificationResult) -> list[dict[str, Any]]:
+    """Return, for each source whose bands were read, what the page draws of them.
+
+    Returns
+    -------
+    list of dict
+        ``name``, ``patterns``, ``reach`` in degrees, the size of a drawing, and ``families``: of each its indices,
+        the points of its curve as an SVG polyline has them, how much the answer rests on it, and the same in words.
+    """
+    return [
+        _drawing(one, answer.source.name) for one, answer in zip(result.bands, result.answers, strict=False)
+    ]
+
+
+def _drawing(bands: SourceBands, name: str) -> dict[str, Any]:
+    from kikuchinet.indexing.bands import BINS, FAMILIES, REACH
+
+    angles = np.rad2deg(np.arcsin((np.arange(BINS) + 0.5) * REACH / BINS))
+    near = angles < _REACH_DEG
+    curves = bands.pooled_profiles[
+        0, :_SHOWN, near
+    ]  # (points, families): a mask between an index and a slice goes first
+    low, high = float(curves.min()), float(curves.max())
+    weights = bands.families[:_SHOWN]
+    return {
+        "name": shown(name),
+        "patterns": len(bands.profiles),
+        "reach": f"{_REACH_DEG:g}",
+        "width": _WIDTH,
+        "height": _HEIGHT,
+        "families": [
+            {
+                "indices": "".join(map(str, family)),
+                "points": _points(angles[near], curves[:, k], low, high),
+                "weight": float(weights[k]),
+                "words": _weight(float(weights[k])),
+            }
+            for k, family in enumerate(FAMILIES[:_SHOWN])
+        ],
+    }
+
+
+def _points(angles: NDArray[np.float64], curve: NDArray[np.floating[Any]], low: float, high: float) -> str:
+    """Return a curve and its mirror image as the points of a polyline."""
+    span = max(high - low, 1e-6)
+    y = (_HEIGHT - 6) * (1.0 - (curve - low) / span) + 3.0
+    x = _WIDTH / 2.0 * (1.0 + angles / _REACH_DEG)
+    left = [f"{_WIDTH - a:.1f},{b:.1f}" for a, b in zip(x[::-1], y[::-1], strict=True)]
+    right = [f"{a:.1f},{b:.1f}" for a, b in zip(x, y, strict=True)]
+    return " ".join([*left, *right])
+
+
+def _weight(value: float) -> str:
+    if abs(value) < 0.02:
+        return "the answer would be the same without"
+    if value < 0.0:
+        return "speaks for another group"
+    return f"without it the answer is {np.exp(min(value, 9.2)):.2g} times less likely"

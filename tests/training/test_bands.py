@@ -1,0 +1,159 @@
+"""A network of band profiles from its configuration to a file, and back."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from kikuchinet.datasets import MastersConfig, QualityRange, StreamConfig, prepare
+from kikuchinet.datasets.profiles import Profiles, ProfilesConfig
+from kikuchinet.errors import InputError
+from kikuchinet.evaluation import evaluate_bands
+from kikuchinet.models import ModelCard, load_model
+from kikuchinet.models.band_network import load_band_model
+from kikuchinet.training.bands import (
+    BandTrainingConfig,
+    LearningConfig,
+    _members,
+    _pooled,
+    _varied,
+    calibrate_bands,
+    is_band_config,
+    read_band_config,
+    train_bands,
+)
+
+CLASSES = (225, 227, 229)
+
+
+@pytest.fixture(scope="module")
+def config(masters_config: MastersConfig) -> BandTrainingConfig:
+    return BandTrainingConfig(
+        name="small-bands",
+        classes=CLASSES,
+        masters=replace(masters_config, half_width=40),
+        stream=StreamConfig(
+            seed=5, camera="good", block=8, quality=QualityRange(lowest=0.5, highest=1.0, start=0.5)
+        ),
+        profiles=ProfilesConfig(searched=1, known=3, patterns=64, templates=3),
+        learning=LearningConfig(epochs=16, batch_size=32, width=32),
+        seed=3,
+        size=(60, 60),
+    )
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module")
+def run(config: BandTrainingConfig, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run."""
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    train_bands(config, folder, cache_dir=cache, workers=1, progress=False)
+    return folder
+
+
+def test_trained_stored_loaded_and_right(run: Path) -> None:
+    model = load_band_model(run / "model")
+    assert model.card.details["orientations_within_1.5_deg"] > 0.8
+    profiles = Profiles.concatenate(
+        [Profiles.load(path) for path in sorted((run / "profiles").glob("*.npz"))]
+    )
+    assert len(profiles) == 4 * 64
+    found = model.logits(profiles.values).argmax(axis=1)
+    assert (found == profiles.labels).mean() > 0.95
+    with pytest.raises(InputError, match="band profiles"):
+        load_model(run / "model")
+
+
+def test_fresh_patterns_of_the_same_crystals_are_known(
+    config: BandTrainingConfig, run: Path, cache: Path, tmp_path: Path
+) -> None:
+    masters = prepare(config.masters, cache, progress=False)
+    model = load_band_model(run / "model")
+    result = evaluate_bands(model, masters, tmp_path / "scores", count=96, progress=False)
+    # Chance is a third.
+    assert result.visible.macro_recall > 0.8
+    assert (tmp_path / "scores/evaluation.json").is_file()
+
+
+def test_same_seed_same_weights_and_resumed_is_not_another_run(
+    config: BandTrainingConfig, cache: Path, tmp_path: Path
+) -> None:
+    short = replace(config, learning=replace(config.learning, epochs=2))
+    first = train_bands(short, tmp_path / "one", cache_dir=cache, workers=1, progress=False)
+    (tmp_path / "one/profiles/part-0002.npz").unlink()
+    again = train_bands(short, tmp_path / "one", resume=True, cache_dir=cache, workers=1, progress=False)
+    assert again.sha256 == first.sha256
+    other = train_bands(replace(short, seed=4), tmp_path / "two", cache_dir=cache, workers=1, progress=False)
+    assert other.sha256 != first.sha256
+
+
+def test_a_folder_with_another_run_is_left_alone(
+    config: BandTrainingConfig, cache: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match="no run to go on with"):
+        train_bands(config, tmp_path / "run", resume=True, cache_dir=cache, progress=False)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/notes.txt").write_text("mine")
+    with pytest.raises(InputError, match="not empty"):
+        train_bands(config, tmp_path / "run", cache_dir=cache, progress=False)
+
+
+def test_calibration_is_written_on_the_card(
+    config: BandTrainingConfig, run: Path, cache: Path, tmp_path: Path, masters_config: MastersConfig
+) -> None:
+    from kikuchinet.training import Phase, TrainingConfig
+
+    shutil.copytree(run / "model", tmp_path / "model")
+    other = TrainingConfig(
+        name="others",
+        masters=replace(masters_config, half_width=40),
+        stream=config.stream,
+        phases=(Phase(64, (48, 48)),),
+    )
+    card = calibrate_bands(tmp_path / "model", other, count=120, cache_dir=cache, progress=False)
+    assert ModelCard.load(tmp_path / "model/card.json") == card
+    assert card.details["calibration"]["config"] == "others"
+
+
+def test_pooling_averages_within_a_block_with_the_coverage_for_weight() -> None:
+    values = torch.zeros(4, 3, 1, 2)
+    values[:, 0] = torch.tensor([1.0, 1.0, 5.0, 5.0]).reshape(4, 1, 1)
+    values[:, 2] = 0.5
+    members = _members(np.array([0, 0, 1, 1]))
+    assert members.tolist() == [[0, 2], [0, 2], [2, 2], [2, 2]]
+    torch.manual_seed(0)
+    pooled = _pooled(values, members, torch.arange(4), share=1.0)
+    torch.testing.assert_close(pooled, values)
+
+
+def test_a_larger_lattice_parameter_narrows_all_bands_alike() -> None:
+    torch.manual_seed(1)
+    ramp = torch.linspace(0.0, 1.0, 64).expand(200, 3, 2, 64).clone()
+    varied = _varied(ramp, LearningConfig(dilation=0.2))
+    slopes = (varied[..., 20] - varied[..., 10]) / (ramp[..., 20] - ramp[..., 10])
+    assert torch.allclose(slopes[:, 0, 0], slopes[:, 1, 1])
+    factors = slopes[:, 0, 0].log()
+    assert -0.2 <= factors.min() < -0.1
+    assert 0.1 < factors.max() <= 0.2
+
+
+def test_configurations_are_told_apart(tmp_path: Path) -> None:
+    configs = Path(__file__).resolve().parents[2] / "configs"
+    assert is_band_config(configs / "m3m-10-bands.toml")
+    assert not is_band_config(configs / "m3m-10.toml")
+    config = read_band_config(configs / "m3m-10-bands.toml")
+    assert config.classes[0] == 0
+    assert len(config.classes) == 11
+    broken = tmp_path / "broken.toml"
+    broken.write_text("[profiles]\nsearched = -1\n")
+    with pytest.raises(InputError, match=r"broken\.toml"):
+        read_band_config(broken)
