@@ -137,8 +137,8 @@ class CubicFinder:
         candidates
             How many of the best pairs of template and orientation are refined.
         fit_center
-            Whether the pattern centre is refined as well: for each pattern, and then once more with the median of its group, for
-            a pattern by itself tells a shift of the centre badly from a turn of the crystal.
+            Whether the pattern centre is refined as well: for each pattern, and then once more with the median of its
+            group, for a pattern by itself tells a shift of the centre badly from a turn of the crystal.
         groups
             (n,) patterns of one number share a pattern centre; all of them if not given.
 
