@@ -15,6 +15,8 @@ from kikuchinet.datasets.geometry import GeometryRange
 from kikuchinet.datasets.masters import MasterSet
 from kikuchinet.datasets.recording import Scene, record_scene
 from kikuchinet.datasets.stream import PatternStream, StreamConfig
+from kikuchinet.diffraction import MasterPattern
+from kikuchinet.diffraction.electrons import wavelength_nm
 from kikuchinet.errors import InputError
 from kikuchinet.indexing.bands import band_profiles
 from kikuchinet.indexing.refinement import turned
@@ -84,6 +86,9 @@ class Profiles:
         (n,) indices into the `MasterSet`.
     blocks
         (n,) patterns of one number share crystal, screen and camera.
+    scales
+        (n,) wavelength over lattice parameter a: twice the sine of the Bragg angle of 100. NaN where the crystal is
+        not known.
     misorientations_deg
         (n,) angle between the orientation used and the true one, under the rotations of m-3m; NaN outside m-3m.
     """
@@ -92,6 +97,7 @@ class Profiles:
     labels: NDArray[np.int64]
     masters: NDArray[np.int64]
     blocks: NDArray[np.int64]
+    scales: NDArray[np.float64]
     misorientations_deg: NDArray[np.float64]
 
     def __len__(self) -> int:
@@ -109,6 +115,7 @@ class Profiles:
             np.concatenate([part.labels for part in parts]),
             np.concatenate([part.masters for part in parts]),
             np.concatenate(blocks),
+            np.concatenate([part.scales for part in parts]),
             np.concatenate([part.misorientations_deg for part in parts]),
         )
 
@@ -169,6 +176,7 @@ class ProfileMaker:
         self.classes = classes
         self._stream = PatternStream(masters, classes, stream, size=size, labels=labels)
         self._masters = masters
+        self._scales: dict[int, float] = {}
         self._geometry = self._stream.config.screens(size)
 
     def __len__(self) -> int:
@@ -217,8 +225,19 @@ class ProfileMaker:
             labels=numbers,
             masters=np.asarray(which, dtype=np.int64),
             blocks=np.arange(len(stack)) // block,
+            scales=np.array([self._scale(index) for index in which]),
             misorientations_deg=np.where(outside, np.nan, angles),
         )
+
+    def _scale(self, index: int) -> float:
+        """Return wavelength over lattice parameter of a master pattern."""
+        if index not in self._scales:
+            master = MasterPattern.load(self._masters[index].path)
+            known = master.crystal is not None
+            self._scales[index] = (
+                wavelength_nm(master.energy_kev) / master.crystal.a_nm if known and master.crystal else np.nan
+            )
+        return self._scales[index]
 
     def _label(self, rng: np.random.Generator, searched: bool) -> int:
         inside = [i for i, group in enumerate(self.classes) if group != OUTSIDE]

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from kikuchinet._cluster import cores
 from kikuchinet._files import atomic_path
+from kikuchinet.crystal import OUTSIDE
 from kikuchinet.datasets import MasterSet, StreamConfig, prepare
 from kikuchinet.datasets.labels import check_labels
 from kikuchinet.datasets.masters_config import MastersConfig
@@ -35,6 +36,7 @@ from kikuchinet.training.tables import build
 
 CONFIG_FILE = "config.json"
 _LARGEST_POOL = 4
+_MIXED_STRETCH = 0.5
 _PATTERNS_A_SCREEN = 200
 
 
@@ -61,6 +63,10 @@ class LearningConfig:
         Standard deviation of noise that is added to the intensities.
     pooled
         Share of profiles that are averages of two or four patterns of the same crystal.
+    mixed
+        Share of profiles that are averages of two crystals of the same group, the second one's stretched to the first
+        one's lattice parameter. Where both have no band, the average has none: it keeps the reflection conditions of
+        the group and has intensities of no crystal that was simulated.
     """
 
     epochs: int = 10
@@ -73,16 +79,16 @@ class LearningConfig:
     dilation: float = 0.15
     noise: float = 0.0
     pooled: float = 0.5
+    mixed: float = 0.5
 
     def __post_init__(self) -> None:
         if min(self.epochs, self.batch_size, self.width) < 1 or self.learning_rate <= 0.0:
             raise InputError("learning", "epochs, batch_size, width and learning_rate must be positive")
         if min(self.weight_decay, self.dilation, self.noise) < 0.0:
             raise InputError("learning", "weight_decay, dilation and noise cannot be negative")
-        if not all(0.0 <= share < 1.0 for share in (self.label_smoothing, self.dropout)) or not (
-            0.0 <= self.pooled <= 1.0
-        ):
-            raise InputError("learning", "label_smoothing, dropout and pooled are shares, 0 to 1")
+        shares = (self.label_smoothing, self.dropout, self.pooled, self.mixed)
+        if not all(0.0 <= share <= 1.0 for share in shares) or self.dropout == 1.0:
+            raise InputError("learning", "label_smoothing, dropout, pooled and mixed are shares, 0 to 1")
 
 
 @dataclass(frozen=True)
@@ -324,6 +330,10 @@ def fit_bands(
         network.templates.copy_(torch.from_numpy(finder.templates))
         values, labels = torch.from_numpy(profiles.values), torch.from_numpy(profiles.labels)
         members = _members(profiles.blocks)
+        scales = torch.from_numpy(profiles.scales).float()
+        alike = [torch.nonzero(labels == label).ravel() for label in range(len(config.classes))]
+        # What lies outside is no one group, and its lattice parameter is not all that stretches its bands.
+        mixable = torch.tensor([group != OUTSIDE for group in config.classes])
         # Every class weighs the same, however many of its profiles there are.
         per_class = torch.bincount(labels, minlength=len(config.classes)).clamp(min=1)
         loss = nn.CrossEntropyLoss(
@@ -344,7 +354,10 @@ def fit_bands(
                 order = torch.randperm(len(labels))
                 for first in range(0, len(labels) - size + 1, size):
                     chosen = order[first : first + size]
-                    shown = _varied(_pooled(values, members, chosen, learning.pooled), learning)
+                    shown = _pooled(values, members, chosen, learning.pooled)
+                    partners = _partners(labels[chosen], alike, mixable, learning.mixed)
+                    shown = _mixed(shown, values, scales, chosen, partners)
+                    shown = _varied(shown, learning)
                     error = loss(network(shown), labels[chosen])
                     optimiser.zero_grad(set_to_none=True)
                     error.backward()
@@ -383,18 +396,50 @@ def _pooled(values: Tensor, members: Tensor, chosen: Tensor, share: float) -> Te
     return torch.cat([mean, total / many.reshape(-1, 1, 1, 1)], dim=1)
 
 
+def _partners(labels: Tensor, alike: list[Tensor], mixable: Tensor, share: float) -> Tensor:
+    """Return (n,) the profile of the same class that each is mixed with, -1 for none."""
+    n = len(labels)
+    wanted = (torch.rand(n) < share) & mixable[labels]
+    draws = torch.rand(n)
+    partners = torch.full((n,), -1)
+    for label in labels[wanted].unique():
+        mine = wanted & (labels == label)
+        places = alike[int(label)]
+        partners[mine] = places[(draws[mine] * len(places)).long()]
+    return partners
+
+
+def _mixed(own: Tensor, values: Tensor, scales: Tensor, chosen: Tensor, partners: Tensor) -> Tensor:
+    """Return profiles, those with a partner averaged with it as if it had the same lattice parameter."""
+    ratio = scales[chosen] / scales[partners.clamp(min=0)]
+    # Beyond this a band of the one is a pixel of the other.
+    near = (ratio - 1.0).abs() < _MIXED_STRETCH
+    (mine,) = torch.nonzero((partners >= 0) & near, as_tuple=True)
+    if len(mine) == 0:
+        return own
+    other = _stretched(values[partners[mine]].float(), 1.0 / ratio[mine])
+    weight = torch.rand(len(mine), 1, 1, 1)
+    mixed = own.clone()
+    mixed[mine] = weight * own[mine] + (1.0 - weight) * other
+    return mixed
+
+
 def _varied(profiles: Tensor, learning: LearningConfig) -> Tensor:
     """Return profiles as other lattice parameters and more noise would have left them."""
-    n, channels, families, bins = profiles.shape
-    factor = torch.exp((2.0 * torch.rand(n, 1) - 1.0) * learning.dilation)
-    place = (torch.linspace(0.0, 1.0, bins)[None] * factor * 2.0 - 1.0).clamp(-1.0, 1.0)
-    grid = torch.stack([place, torch.zeros_like(place)], dim=-1)[:, None]
-    flat = profiles.reshape(n, channels * families, 1, bins)
-    stretched = nn.functional.grid_sample(flat, grid, align_corners=True, padding_mode="border")
-    varied = stretched.reshape(profiles.shape)
+    varied = _stretched(profiles, torch.exp((2.0 * torch.rand(len(profiles)) - 1.0) * learning.dilation))
     if learning.noise:
         varied[:, 0] += learning.noise * torch.randn_like(varied[:, 0])
     return varied
+
+
+def _stretched(profiles: Tensor, factors: Tensor) -> Tensor:
+    """Return profiles read at angles larger by (n,) factors: narrower bands for factors above 1."""
+    n, channels, families, bins = profiles.shape
+    place = (torch.linspace(0.0, 1.0, bins)[None] * factors[:, None] * 2.0 - 1.0).clamp(-1.0, 1.0)
+    grid = torch.stack([place, torch.zeros_like(place)], dim=-1)[:, None]
+    flat = profiles.reshape(n, channels * families, 1, bins)
+    stretched = nn.functional.grid_sample(flat, grid, align_corners=True, padding_mode="border")
+    return stretched.reshape(profiles.shape)
 
 
 def _claim(out: Path, config: BandTrainingConfig, *, resume: bool) -> None:
