@@ -1,6 +1,6 @@
-"""Scores a model on measured patterns of known phase, a set at a time: the network alone, and adapted.
+"""Scores models on measured patterns of known phase, a set at a time: a network alone, adapted, and band profiles.
 
-    python benchmarks/measured.py --model xception-m3m-6 --set look --out scores/ [--adapt]
+    python benchmarks/measured.py --model xception-m3m-6 --set look --out scores/ [--adapt] [--bands bands-m3m-10]
 
 Which patterns belong to `look` and which to `held` stands, with the reason, in measured_sets.toml: `held` is scored once,
 for a finished model. Sets that are not on this machine are named and left out. Written are measured.md and measured.csv, a
@@ -24,8 +24,9 @@ import kikuchinet as kn
 from kikuchinet._files import atomic_path
 from kikuchinet.evaluation import wilson_interval
 from kikuchinet.identification import IdentificationResult
+from kikuchinet.microscope import Detector
 from kikuchinet.models import SpaceGroupModel
-from kikuchinet.patterns import PatternSource
+from kikuchinet.patterns import Geometry, PatternSource
 
 SETS = Path(__file__).with_name("measured_sets.toml")
 PATTERNS = Path(__file__).resolve().parents[2] / "shared" / "patterns"
@@ -60,16 +61,23 @@ def main() -> None:
     arguments.add_argument("--patterns", type=Path, default=PATTERNS, help="folder of measured patterns")
     arguments.add_argument("--only", nargs="*", default=None, help="names of sets, all if not given")
     arguments.add_argument("--adapt", action="store_true", help="also adapted to each set, without labels")
+    arguments.add_argument("--bands", default=None, help="a model of band profiles, which is scored too")
     given = arguments.parse_args()
     model = kn.load_model(given.model, precision="auto")
     sets, absent = measured_sets(given.split, given.patterns, given.only)
     rows: list[dict[str, Any]] = []
     notes = [f"{name}: not on this machine" for name in absent]
     for one in sets:
-        plain = kn.identify(one.source, model)
+        plain = kn.identify(one.source, model, bands=False)
         rows.append(scored(one, "network alone", plain))
+        if given.bands is not None:
+            read = kn.identify(one.source, model, bands=given.bands)
+            where = read.bands[0]
+            rows.append(scored(one, f"bands ({read.card.name} {read.card.version})", read))
+            x, y, z = where.detector.pattern_center
+            notes.append(f"{one.name}: pattern centre ({x:.3f}, {y:.3f}, {z:.3f}), {where.geometry}")
         if given.adapt:
-            adapted = kn.identify(one.source, model, adapt=True)
+            adapted = kn.identify(one.source, model, adapt=True, bands=False)
             rows.append(scored(one, "adapted", adapted))
             if adapted.adaptation is not None:
                 notes.append(f"{one.name}: {adapted.adaptation.sentence}")
@@ -92,6 +100,10 @@ def measured_sets(
         if source is None:
             absent.append(name)
             continue
+        if "pattern_center" in entry:
+            (x, y, z), (rows, columns) = entry["pattern_center"], source[0].shape
+            screen = Detector((rows, columns), (x, y, z), convention=entry["convention"])
+            source = replace(source, geometry=Geometry(np.array([screen.pattern_center])))
         sets.append(
             MeasuredSet(
                 name,

@@ -1,4 +1,4 @@
-"""Answers from band profiles, where it is known where the screen stood."""
+"""Answers from band profiles."""
 
 from __future__ import annotations
 
@@ -19,12 +19,13 @@ from kikuchinet.models import Identification
 if TYPE_CHECKING:
     from kikuchinet.identification.result import IdentificationResult, SourceAnswer
     from kikuchinet.models.band_network import BandModel, BandReading
-    from kikuchinet.patterns import PatternSource
 
 MOST_PATTERNS = 400
 """Inputs of more patterns are not read by their bands unless that is asked for: it takes a tenth of a second a
 pattern and more."""
 _CHUNK = 64
+_SOUGHT_WITH = 8
+"""Patterns with which an unknown pattern centre is sought."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +40,8 @@ class SourceBands:
         How the crystal lies, if it is cubic.
     detector
         Where the screen stood to begin with.
+    geometry
+        How that is known: ``given``, ``file`` or ``sought``.
     families
         (families,) how much less likely the answer is, in factors of e, without the bands of a family.
     """
@@ -46,6 +49,7 @@ class SourceBands:
     profiles: NDArray[np.float32]
     orientations: CubicOrientations
     detector: Detector
+    geometry: str
     families: NDArray[np.float64]
 
     @property
@@ -54,15 +58,13 @@ class SourceBands:
         return pooled_profiles(self.profiles)
 
 
-def obstacle(result: IdentificationResult, settings: Physics, most: int | None = MOST_PATTERNS) -> str:
+def obstacle(result: IdentificationResult, most: int | None = MOST_PATTERNS) -> str:
     """Return why bands are not read, in words; empty if they can be.
 
     Parameters
     ----------
     result
         Whose patterns.
-    settings
-        Its pattern centre counts, where one is given.
     most
         Patterns, at most; any number if not given.
     """
@@ -70,8 +72,6 @@ def obstacle(result: IdentificationResult, settings: Physics, most: int | None =
     if most is not None and n > most:
         return f"{n:,} patterns are many; bands are read of up to {most} unless it is asked for"
     for answer in result.answers:
-        if settings.pattern_center is None and answer.source.geometry is None:
-            return f"no pattern centre is known for {answer.source.name}"
         try:
             shapes = {np.shape(answer.source[k]) for k in range(len(answer.source))}
         except InputError as error:
@@ -97,7 +97,8 @@ def read_bands(
     model
         The model of band profiles.
     settings
-        Its pattern centre and tilts count where a pattern centre is given; else those of the files.
+        Its pattern centre, if there is one; else the files' counts, and where they have none it is sought. Its tilts
+        count where the files do not say.
     progress
         Called with the patterns done and the patterns in all.
 
@@ -109,13 +110,13 @@ def read_bands(
     Raises
     ------
     kikuchinet.errors.InputError
-        A pattern cannot be read, or nowhere is said where the screen stood.
+        A pattern cannot be read.
     """
     settings = settings or Physics()
     total, done = len(result.identification), 0
     answers, bands = [], []
     for answer in result.answers:
-        detector = where_screen_stood(answer.source, settings)
+        detector, geometry = where_screen_stood(answer, model, settings)
         readings: list[BandReading] = []
         for first in range(0, len(answer.source), _CHUNK):
             last = min(first + _CHUNK, len(answer.source))
@@ -125,7 +126,7 @@ def read_bands(
                 progress(done, total)
         identification = Identification.concatenate([reading.identification for reading in readings])
         answers.append(replace(answer, identification=identification))
-        bands.append(_of_source(readings, model, identification, detector))
+        bands.append(_of_source(readings, model, identification, detector, geometry))
     return replace(
         result,
         answers=tuple(answers),
@@ -136,30 +137,45 @@ def read_bands(
     )
 
 
-def where_screen_stood(source: PatternSource, settings: Physics) -> Detector:
-    """Return the detector of a source's patterns, as given or as its file says.
+def where_screen_stood(answer: SourceAnswer, model: BandModel, settings: Physics) -> tuple[Detector, str]:
+    """Return the detector of a source's patterns, and how it is known.
 
-    Raises
-    ------
-    kikuchinet.errors.InputError
-        Neither says it.
+    Parameters
+    ----------
+    answer
+        Of the source, whose patterns of best quality show where the screen stood, if nothing else says it.
+    model
+        Which finds it then.
+    settings
+        Its pattern centre, tilts and convention.
+
+    Returns
+    -------
+    detector : Detector
+        Of the patterns' shape.
+    geometry : str
+        ``given``, ``file`` or ``sought``.
     """
-    shape = source[0].shape
+    source = answer.source
+    rows, columns = (int(side) for side in source[0].shape)
+    tilted = Detector(
+        (rows, columns), tilt_deg=settings.detector_tilt_deg, sample_tilt_deg=settings.sample_tilt_deg
+    )
     if settings.pattern_center is not None:
-        return Detector(
-            (int(shape[0]), int(shape[1])),
-            settings.pattern_center,
-            convention=settings.convention,
-            tilt_deg=settings.detector_tilt_deg,
-            sample_tilt_deg=settings.sample_tilt_deg,
-        )
-    if source.geometry is None:
-        raise InputError(source.name, "does not say where the pattern centre is, and none is given")
-    return source.geometry.detector((int(shape[0]), int(shape[1])))
+        given = Detector((rows, columns), settings.pattern_center, convention=settings.convention)
+        return replace(tilted, pattern_center=given.pattern_center), "given"
+    if source.geometry is not None:
+        return source.geometry.detector((rows, columns)), "file"
+    best = np.sort(np.argsort(-answer.quality, kind="stable")[:_SOUGHT_WITH])
+    return model.seek_center([source[int(k)] for k in best], tilted), "sought"
 
 
 def _of_source(
-    readings: list[BandReading], model: BandModel, identification: Identification, detector: Detector
+    readings: list[BandReading],
+    model: BandModel,
+    identification: Identification,
+    detector: Detector,
+    geometry: str,
 ) -> SourceBands:
     profiles = np.concatenate([reading.profiles for reading in readings])
     parts = [reading.orientations for reading in readings]
@@ -174,6 +190,7 @@ def _of_source(
         profiles,
         orientations,
         detector,
+        geometry,
         model.weight_of_families(profiles, model.classes.index(pooled.space_group)),
     )
 
@@ -186,6 +203,7 @@ def bands_summary(bands: SourceBands, answer: SourceAnswer) -> dict[str, object]
     return {
         "name": answer.source.name,
         "pattern_center_bruker": [round(value, 5) for value in bands.detector.pattern_center],
+        "pattern_center_from": bands.geometry,
         "correlation_with_templates": [round(float(value), 4) for value in bands.orientations.correlations],
         "sine_of_angle": [round((i + 0.5) * REACH / BINS, 6) for i in range(BINS)],
         "families": [

@@ -71,7 +71,7 @@ def identify(
         (`kikuchinet.identification.adapting`); or how, where that is known.
     bands
         Whether patterns are answered by their band profiles (`kikuchinet.identification.bands`), and by which model. If not
-        given: where no model is given, every input says where its screen stood, and there are few patterns.
+        given: where no model is given, and there are few patterns.
     on_error
         ``raise`` an error where something cannot be read, or ``skip`` it: the result's `failures` names it, and a pattern
         that cannot be read has no answer and the reason.
@@ -165,7 +165,7 @@ def with_bands(
     model
         The model of band profiles.
     settings
-        Says where the screen stood, if the files do not.
+        Says where the screen stood. Else the files do, and where they do not, it is found out.
     asked
         Whether it was asked for: then what stands against it is an error, and there may be any number of patterns.
     progress
@@ -180,7 +180,7 @@ def with_bands(
     from kikuchinet.identification.physics import Physics
 
     settings = settings or Physics()
-    why = obstacle(result, settings, None if asked else MOST_PATTERNS)
+    why = obstacle(result, None if asked else MOST_PATTERNS)
     if why and asked:
         raise InputError("bands", why)
     if why:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 
@@ -22,6 +23,12 @@ SPACING_DEG = 4.0
 """Mean distance of the orientations that are compared."""
 SEARCH_ROWS, REFINE_ROWS = 36, 48
 """Heights at which orientations are searched and refined."""
+CENTERS: tuple[tuple[float, float, float], ...] = tuple(
+    (0.5, y, z) for y in (0.15, 0.24, 0.33, 0.42, 0.51) for z in (0.42, 0.51, 0.6, 0.69, 0.78, 0.87)
+)
+"""Pattern centres tried where none is known: the middle of the screen in x, and where cameras have it in y and z."""
+_COARSE_DEG, _COARSE_ROWS = 6.0, 24
+_CENTERS_REFINED = 3
 _M3M = 221
 _BATCH = 1024
 _EVALUATIONS = 16
@@ -160,7 +167,9 @@ class CubicFinder:
         if candidates < 1:
             raise InputError("orientations", f"{candidates} candidates are none")
         inside = np.ones(detector.shape, dtype=bool) if mask is None else np.asarray(mask, dtype=bool)
-        starts, which = self._searched(stack, detector, inside, candidates)
+        starts, which, _ = self._searched(
+            stack, detector, inside, candidates, rows=SEARCH_ROWS, grid=_grid(SPACING_DEG)
+        )
         shape = _height(detector.shape, REFINE_ROWS)
         small, seen, screen = resample(stack, shape), _shrunk(inside, shape), _resized(detector, shape)
         blank = np.ptp(small[:, seen], axis=1) == 0
@@ -194,6 +203,60 @@ class CubicFinder:
             numbers = np.zeros(len(stack), dtype=np.int64) if groups is None else np.asarray(groups)
             self._share_centers(found, numbers, small, seen, screen)
         return found
+
+    def seek_center(
+        self,
+        patterns: NDArray[np.generic],
+        detector: Detector,
+        *,
+        mask: NDArray[np.bool_] | None = None,
+        centers: Sequence[tuple[float, float, float]] = CENTERS,
+    ) -> Detector:
+        """Find the pattern centre of patterns that share it, where it is not known at all.
+
+        Parameters
+        ----------
+        patterns, mask
+            As for `find`; eight good ones, of several orientations, are plenty.
+        detector
+            Of the patterns' shape; its tilts count, its pattern centre does not.
+        centers
+            Where to look, Bruker's convention, in steps of at most 0.1.
+
+        Returns
+        -------
+        Detector
+            With the pattern centre from which the patterns correlate best with the templates.
+
+        Raises
+        ------
+        kikuchinet.errors.InputError
+            As `find`.
+        """
+        stack = np.ascontiguousarray(patterns, dtype=np.float32)
+        if stack.ndim != 3 or stack.shape[1:] != detector.shape or len(stack) == 0:
+            raise InputError(
+                "pattern centre", f"patterns of shape {stack.shape} on a detector of {detector.shape}"
+            )
+        inside = np.ones(detector.shape, dtype=bool) if mask is None else np.asarray(mask, dtype=bool)
+        first = []
+        for center in centers:
+            screen = replace(detector, pattern_center=center)
+            _, _, scores = self._searched(
+                stack, screen, inside, 1, rows=_COARSE_ROWS, grid=_grid(_COARSE_DEG)
+            )
+            first.append(float(scores.mean()))
+        best: tuple[float, Detector] | None = None
+        for place in np.argsort(-np.asarray(first), kind="stable")[:_CENTERS_REFINED]:
+            screen = replace(detector, pattern_center=centers[place])
+            found = self.find(stack, screen, mask=mask)
+            score = float(found.correlations.mean())
+            if best is None or score > best[0]:
+                better = found.correlations >= np.median(found.correlations)
+                x, y, z = np.median(found.pattern_centers[better], axis=0).tolist()
+                best = score, replace(detector, pattern_center=(x, y, z))
+        assert best is not None
+        return best[1]
 
     def _share_centers(
         self,
@@ -229,11 +292,18 @@ class CubicFinder:
             found.correlations[mine] = fit.correlations
 
     def _searched(
-        self, stack: Floats, detector: Detector, inside: NDArray[np.bool_], best: int
-    ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-        """Return the orientations (n, best, 4) that correlate best, and their templates (n, best)."""
-        shape = _height(detector.shape, SEARCH_ROWS)
-        seen, screen, grid = _shrunk(inside, shape), _resized(detector, shape), _grid()
+        self,
+        stack: Floats,
+        detector: Detector,
+        inside: NDArray[np.bool_],
+        best: int,
+        *,
+        rows: int,
+        grid: NDArray[np.float64],
+    ) -> tuple[NDArray[np.float64], NDArray[np.int64], Floats]:
+        """Return the orientations (n, best, 4) that correlate best, their templates (n, best) and the correlations."""
+        shape = _height(detector.shape, rows)
+        seen, screen = _shrunk(inside, shape), _resized(detector, shape)
         measured = normalised(resample(stack, shape), seen, 0.0)
         scores = np.full((len(stack), best), -np.inf, dtype=np.float32)
         where = np.zeros((len(stack), best), dtype=np.int64)
@@ -260,7 +330,7 @@ class CubicFinder:
                 order = np.argsort(-scores, axis=1, kind="stable")[:, :best]
                 scores = np.take_along_axis(scores, order, axis=1)
                 where = np.take_along_axis(where, order, axis=1)
-        return grid[where % len(grid)], where // len(grid)
+        return grid[where % len(grid)], where // len(grid), scores
 
 
 def templates_of(masters: NDArray[np.floating], count: int, *, seed: int = 0, half_width: int = 60) -> Floats:
@@ -306,9 +376,9 @@ def templates_of(masters: NDArray[np.floating], count: int, *, seed: int = 0, ha
 
 
 @cache
-def _grid() -> NDArray[np.float64]:
+def _grid(spacing_deg: float) -> NDArray[np.float64]:
     """Return orientations (m, 4) all over the fundamental zone of m-3m."""
-    return np.asarray(get_sample_fundamental(SPACING_DEG, space_group=_M3M).data, dtype=np.float64)
+    return np.asarray(get_sample_fundamental(spacing_deg, space_group=_M3M).data, dtype=np.float64)
 
 
 def _height(shape: tuple[int, int], rows: int) -> tuple[int, int]:

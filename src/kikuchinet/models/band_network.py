@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -189,6 +189,30 @@ class BandModel:
         kikuchinet.errors.InputError
             There are no patterns, they are no images, or of another shape than the detector.
         """
+        prepared, mask, screen = self._prepared(images, detector)
+        orientations = self.finder.find(prepared, screen, mask=mask, fit_center=fit_center)
+        profiles = band_profiles(prepared, orientations.rays(screen), mask)
+        blank = np.ptp(prepared.reshape(len(prepared), -1), axis=1) == 0
+        return BandReading(answers(self.card, self.logits(profiles), blank), profiles, orientations)
+
+    def seek_center(self, images: NDArray[Any] | Sequence[NDArray[Any]], detector: Detector) -> Detector:
+        """Find the pattern centre of images that share it, where it is not known; see `CubicFinder.seek_center`.
+
+        Parameters
+        ----------
+        images
+            As for `identify`; eight good ones are plenty.
+        detector
+            Of their shape; its tilts count.
+        """
+        prepared, mask, screen = self._prepared(images, detector)
+        found = self.finder.seek_center(prepared, screen, mask=mask)
+        return replace(detector, pattern_center=found.pattern_center)
+
+    def _prepared(
+        self, images: NDArray[Any] | Sequence[NDArray[Any]], detector: Detector
+    ) -> tuple[NDArray[np.float32], NDArray[np.bool_], Detector]:
+        """Return patterns made ready, (n, rows, columns), where the screen is, and the detector of their shape."""
         stack = np.stack([np.asarray(image) for image in images]) if len(images) else np.empty((0, 0, 0))
         if stack.ndim != 3 or len(stack) == 0:
             raise InputError("images", f"of shape {stack.shape}; some patterns (n, rows, columns) are needed")
@@ -200,11 +224,7 @@ class BandModel:
         mask = (prepared != 0).mean(axis=0) > 0.5
         if not mask.any():
             mask[:] = True
-        screen = detector.binned(shape)
-        orientations = self.finder.find(prepared, screen, mask=mask, fit_center=fit_center)
-        profiles = band_profiles(prepared, orientations.rays(screen), mask)
-        blank = np.ptp(prepared.reshape(len(prepared), -1), axis=1) == 0
-        return BandReading(answers(self.card, self.logits(profiles), blank), profiles, orientations)
+        return prepared, mask, detector.binned(shape)
 
 
 def load_band_model(name: str | Path) -> BandModel:

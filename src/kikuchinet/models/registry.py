@@ -55,7 +55,8 @@ def load_model(
     card = ModelCard.load(folder / CARD_FILE)
     if card.architecture == BAND_PROFILES:
         raise InputError(
-            folder, "is a model of band profiles, which takes patterns and where their screen stood"
+            folder,
+            "is a model of band profiles: --bands takes it, and kikuchinet.models.band_network.load_band_model",
         )
     network = create_model(card.architecture, len(card.classes))
     load_weights(network, folder / WEIGHTS_FILE, sha256=card.sha256)
