@@ -92,6 +92,8 @@ def test_same_seed_same_weights_and_resumed_is_not_another_run(
     (tmp_path / "one/profiles/part-0002.npz").unlink()
     again = train_bands(short, tmp_path / "one", resume=True, cache_dir=cache, workers=1, progress=False)
     assert again.sha256 == first.sha256
+    with pytest.raises(InputError, match="another configuration"):
+        train_bands(replace(short, seed=4), tmp_path / "one", resume=True, cache_dir=cache, progress=False)
     other = train_bands(replace(short, seed=4), tmp_path / "two", cache_dir=cache, workers=1, progress=False)
     assert other.sha256 != first.sha256
 

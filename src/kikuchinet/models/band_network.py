@@ -30,7 +30,7 @@ _SCALE = 3.0
 
 
 class BandNetwork(nn.Module):
-    """Two hidden layers over the profiles of all families.
+    """Networks of two hidden layers over the profiles of all families, whose logits are averaged.
 
     Parameters
     ----------
@@ -40,6 +40,8 @@ class BandNetwork(nn.Module):
         (k, side, side), how many templates of which size the model's file holds.
     width
         Units of a hidden layer.
+    members
+        How many networks; they differ in where they start and in what they leave out while learning.
     dropout
         Share of the hidden units, and half that of the inputs, that is left out while learning.
     """
@@ -48,32 +50,45 @@ class BandNetwork(nn.Module):
     scale: Tensor
 
     def __init__(
-        self, classes: int, templates: tuple[int, int, int], *, width: int = 512, dropout: float = 0.3
+        self,
+        classes: int,
+        templates: tuple[int, int, int],
+        *,
+        width: int = 512,
+        members: int = 1,
+        dropout: float = 0.3,
     ) -> None:
         super().__init__()
         points = len(CHANNELS) * len(FAMILIES) * BINS
-        self.layers = nn.Sequential(
-            nn.Flatten(),
-            nn.LayerNorm(points),
-            nn.Dropout(0.5 * dropout),
-            nn.Linear(points, width),
-            nn.BatchNorm1d(width),
-            nn.GELU(),
-            nn.Dropout(dropout),
-            nn.Linear(width, width),
-            nn.BatchNorm1d(width),
-            nn.GELU(),
-            nn.Dropout(dropout),
-            nn.Linear(width, classes),
+        self.members = nn.ModuleList(
+            nn.Sequential(
+                nn.Flatten(),
+                nn.LayerNorm(points),
+                nn.Dropout(0.5 * dropout),
+                nn.Linear(points, width),
+                nn.BatchNorm1d(width),
+                nn.GELU(),
+                nn.Dropout(dropout),
+                nn.Linear(width, width),
+                nn.BatchNorm1d(width),
+                nn.GELU(),
+                nn.Dropout(dropout),
+                nn.Linear(width, classes),
+            )
+            for _ in range(members)
         )
         # Orientations of patterns are found with them: a model is no use without, so they are in its file.
         self.register_buffer("templates", torch.zeros(templates))
         self.register_buffer("scale", torch.tensor([_SCALE, _SCALE, 1.0]).reshape(1, 3, 1, 1))
 
+    def each(self, profiles: Tensor) -> Tensor:
+        """Return the logits of each member, (members, n, classes), of profiles (n, 3, families, bins)."""
+        scaled = profiles * self.scale
+        return torch.stack([member(scaled) for member in self.members])
+
     def forward(self, profiles: Tensor) -> Tensor:
         """Return logits (n, classes) of profiles (n, 3, families, bins)."""
-        logits: Tensor = self.layers(profiles * self.scale)
-        return logits
+        return self.each(profiles).mean(dim=0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -253,10 +268,11 @@ def network_of(card: ModelCard) -> BandNetwork:
     """Return an untrained network of the shape that a card describes."""
     shape = card.details.get("network", {})
     try:
-        templates, width = tuple(int(n) for n in shape["templates"]), int(shape["width"])
+        templates = tuple(int(n) for n in shape["templates"])
+        width, members = int(shape["width"]), int(shape["members"])
         count, rows, columns = templates
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(
             f"card of {card.name}", f"does not say how the network is built ({error})"
         ) from error
-    return BandNetwork(len(card.classes), (count, rows, columns), width=width)
+    return BandNetwork(len(card.classes), (count, rows, columns), width=width, members=members)

@@ -54,8 +54,10 @@ class LearningConfig:
         Of AdamW; the rate is the highest of one cycle (L. N. Smith, N. Topin, arXiv:1708.07120).
     label_smoothing
         Share of the target that is spread over all classes.
-    width, dropout
+    width, members, dropout
         Of the network.
+    weight_bits
+        Per weight of a kernel in the model's file: 16 or 8.
     dilation
         Profiles are stretched by a factor between exp(-dilation) and exp(dilation), all families alike: a larger
         lattice parameter has narrower bands, and changes nothing of the reflection conditions.
@@ -66,7 +68,7 @@ class LearningConfig:
     mixed
         Share of profiles that are averages of two crystals of the same group, the second one's stretched to the first
         one's lattice parameter. Where both have no band, the average has none: it keeps the reflection conditions of
-        the group and has intensities of no crystal that was simulated.
+        the group and has intensities of no crystal that was simulated. It made no difference beyond chance.
     """
 
     epochs: int = 10
@@ -75,15 +77,19 @@ class LearningConfig:
     weight_decay: float = 0.05
     label_smoothing: float = 0.03
     width: int = 512
+    members: int = 1
+    weight_bits: int = 16
     dropout: float = 0.3
     dilation: float = 0.15
     noise: float = 0.0
     pooled: float = 0.5
-    mixed: float = 0.5
+    mixed: float = 0.0
 
     def __post_init__(self) -> None:
-        if min(self.epochs, self.batch_size, self.width) < 1 or self.learning_rate <= 0.0:
-            raise InputError("learning", "epochs, batch_size, width and learning_rate must be positive")
+        if min(self.epochs, self.batch_size, self.width, self.members) < 1 or self.learning_rate <= 0.0:
+            raise InputError(
+                "learning", "epochs, batch_size, width, members and learning_rate must be positive"
+            )
         if min(self.weight_decay, self.dilation, self.noise) < 0.0:
             raise InputError("learning", "weight_decay, dilation and noise cannot be negative")
         shares = (self.label_smoothing, self.dropout, self.pooled, self.mixed)
@@ -180,7 +186,7 @@ def train_bands(
     out
         Folder of the run: the profiles, part by part, and in the end the model.
     resume
-        Go on with the parts that are there. Learning itself, minutes, starts anew.
+        Go on with the parts that are there. Learning itself, minutes, starts anew, so `learning` may be another.
     cache_dir
         Where simulated master patterns are kept.
     workers
@@ -325,7 +331,11 @@ def fit_bands(
         torch.manual_seed(config.seed)
         count, rows, columns = finder.templates.shape
         network = BandNetwork(
-            len(config.classes), (count, rows, columns), width=learning.width, dropout=learning.dropout
+            len(config.classes),
+            (count, rows, columns),
+            width=learning.width,
+            members=learning.members,
+            dropout=learning.dropout,
         )
         network.templates.copy_(torch.from_numpy(finder.templates))
         values, labels = torch.from_numpy(profiles.values), torch.from_numpy(profiles.labels)
@@ -358,7 +368,8 @@ def fit_bands(
                     partners = _partners(labels[chosen], alike, mixable, learning.mixed)
                     shown = _mixed(shown, values, scales, chosen, partners)
                     shown = _varied(shown, learning)
-                    error = loss(network(shown), labels[chosen])
+                    outputs = network.each(shown)
+                    error = loss(outputs.flatten(0, 1), labels[chosen].repeat(learning.members))
                     optimiser.zero_grad(set_to_none=True)
                     error.backward()
                     optimiser.step()
@@ -443,10 +454,9 @@ def _stretched(profiles: Tensor, factors: Tensor) -> Tensor:
 
 
 def _claim(out: Path, config: BandTrainingConfig, *, resume: bool) -> None:
-    text = json.dumps(asdict(config), indent=1)
     path = out / CONFIG_FILE
     if path.is_file():
-        if path.read_text(encoding="utf-8") != text:
+        if _of_profiles(json.loads(path.read_text(encoding="utf-8"))) != _of_profiles(asdict(config)):
             raise InputError(out, "holds the run of another configuration")
         if not resume:
             raise InputError(out, "holds this run already; --resume goes on with it")
@@ -454,8 +464,15 @@ def _claim(out: Path, config: BandTrainingConfig, *, resume: bool) -> None:
         raise InputError(out, "holds no run to go on with")
     elif out.exists() and any(out.iterdir()):
         raise InputError(out, "is not empty")
+    text = json.dumps(asdict(config), indent=1)
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def _of_profiles(settings: dict[str, Any]) -> str:
+    """Return what decides the profiles of a run, as text in which tuples are lists."""
+    others = {"learning", "version", "abstain_below"}
+    return json.dumps({name: value for name, value in settings.items() if name not in others})
 
 
 def _export(
@@ -466,7 +483,7 @@ def _export(
     profiles: Profiles,
     hours: float,
 ) -> ModelCard:
-    digest = save_weights(network, folder / WEIGHTS_FILE)
+    digest = save_weights(network, folder / WEIGHTS_FILE, bits=config.learning.weight_bits)
     errors = profiles.misorientations_deg[: config.profiles.searched * config.profiles.patterns]
     errors = errors[np.isfinite(errors)]
     card = ModelCard(
@@ -480,7 +497,11 @@ def _export(
         abstain_below=config.abstain_below,
         details={
             "data": "simulated patterns only, made by kikuchinet's own dynamical simulator and camera",
-            "network": {"templates": list(network.templates.shape), "width": config.learning.width},
+            "network": {
+                "templates": list(network.templates.shape),
+                "width": config.learning.width,
+                "members": config.learning.members,
+            },
             "profiles": len(profiles),
             "master_patterns": len(masters),
             "materials": list(masters.materials),
