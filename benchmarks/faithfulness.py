@@ -42,7 +42,9 @@ def patterns(
     masters: MasterSet, count: int, size: tuple[int, int], seed: int
 ) -> tuple[NDArray[np.float32], dict[str, NDArray[np.bool_]], NDArray[np.int64]]:
     """Return prepared patterns, masks of their features, and the group that a camera can see in each."""
-    place = GeometryRange(sample_tilt_deg=(70.0, 70.0), detector_tilt_deg=(0.0, 0.0), azimuthal_deg=(0.0, 0.0))
+    place = GeometryRange(
+        sample_tilt_deg=(70.0, 70.0), detector_tilt_deg=(0.0, 0.0), azimuthal_deg=(0.0, 0.0)
+    )
     cameras = CameraRange.good()
     images, masks, truth = [], {name: [] for name in FEATURES}, []
     for number, entry in enumerate(masters):

@@ -109,7 +109,9 @@ def measure(words: list[str]) -> tuple[float, float, list[tuple[float, float]]]:
 
 def main() -> None:
     """Write the scan, identify it, and print what it took."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--rows", type=int, default=250)
     parser.add_argument("--columns", type=int, default=400)
     parser.add_argument("--model", help="a shipped model or a folder with one")

@@ -70,12 +70,11 @@ def main() -> None:
     for one in sets:
         plain = kn.identify(one.source, model, bands=False)
         rows.append(scored(one, "network alone", plain))
-        if given.bands is not None:
+        if given.bands is not None and one.source.geometry is None:
+            notes.append(f"{one.name}: bands not read, no pattern centre is known")
+        elif given.bands is not None:
             read = kn.identify(one.source, model, bands=given.bands)
-            where = read.bands[0]
             rows.append(scored(one, f"bands ({read.card.name} {read.card.version})", read))
-            x, y, z = where.detector.pattern_center
-            notes.append(f"{one.name}: pattern centre ({x:.3f}, {y:.3f}, {z:.3f}), {where.geometry}")
         if given.adapt:
             adapted = kn.identify(one.source, model, adapt=True, bands=False)
             rows.append(scored(one, "adapted", adapted))

@@ -135,8 +135,8 @@ def identify(
         typer.Option(
             "--bands",
             metavar="auto|on|off|MODEL",
-            help="Whether patterns are answered by their band profiles, once orientation and, if need be, pattern centre "
-            "are found. auto: of up to 400 patterns, where no --model is given.",
+            help="Whether patterns are answered by their band profiles. auto: of up to 400 patterns whose pattern centre is "
+            "in the file or given, where no --model is. on: of any; an unknown pattern centre is sought.",
         ),
     ] = "auto",
     example: Example = False,

@@ -58,20 +58,29 @@ class SourceBands:
         return pooled_profiles(self.profiles)
 
 
-def obstacle(result: IdentificationResult, most: int | None = MOST_PATTERNS) -> str:
+def obstacle(result: IdentificationResult, settings: Physics | None = None, *, asked: bool = False) -> str:
     """Return why bands are not read, in words; empty if they can be.
 
     Parameters
     ----------
     result
         Whose patterns.
-    most
-        Patterns, at most; any number if not given.
+    settings
+        Its pattern centre counts, if there is one.
+    asked
+        Whether it was asked for. If not, there may not be more than `MOST_PATTERNS` patterns, and a pattern centre
+        must be known: one that is found from a few patterns may be wrong.
     """
     n = len(result.identification)
-    if most is not None and n > most:
-        return f"{n:,} patterns are many; bands are read of up to {most} unless it is asked for"
+    if n > MOST_PATTERNS and not asked:
+        return f"{n:,} patterns are many; bands are read of up to {MOST_PATTERNS} unless it is asked for"
     for answer in result.answers:
+        if (
+            answer.source.geometry is None
+            and (settings is None or settings.pattern_center is None)
+            and not asked
+        ):
+            return f"no pattern centre is known for {answer.source.name}"
         try:
             shapes = {np.shape(answer.source[k]) for k in range(len(answer.source))}
         except InputError as error:

@@ -70,8 +70,9 @@ def identify(
         Whether the model is first fitted to the patterns, without labels, which should all come from one camera
         (`kikuchinet.identification.adapting`); or how, where that is known.
     bands
-        Whether patterns are answered by their band profiles (`kikuchinet.identification.bands`), and by which model. If not
-        given: where no model is given, and there are few patterns.
+        Whether patterns are answered by their band profiles (`kikuchinet.identification.bands`), and by which model.
+        If not given: where no model is given, every file says where its screen stood, and there are few patterns.
+        Where it is asked for and no file says it, the pattern centre is sought, which takes several good patterns.
     on_error
         ``raise`` an error where something cannot be read, or ``skip`` it: the result's `failures` names it, and a pattern
         that cannot be read has no answer and the reason.
@@ -176,11 +177,11 @@ def with_bands(
     kikuchinet.errors.InputError
         It was asked for and cannot be done.
     """
-    from kikuchinet.identification.bands import MOST_PATTERNS, obstacle, read_bands
+    from kikuchinet.identification.bands import obstacle, read_bands
     from kikuchinet.identification.physics import Physics
 
     settings = settings or Physics()
-    why = obstacle(result, None if asked else MOST_PATTERNS)
+    why = obstacle(result, settings, asked=asked)
     if why and asked:
         raise InputError("bands", why)
     if why:
