@@ -50,14 +50,16 @@ def main() -> None:
             allowed = len(set(indices % 2)) == 1
             for side in (-bragg, bragg):
                 axis.axvline(side, color="C2" if allowed else "0.6", lw=1.0, ls="-" if allowed else ":")
+            if not allowed:
+                continue
             axis.annotate(
                 "".join(map(str, indices)),
                 (bragg, 1.0),
                 xycoords=("data", "axes fraction"),
                 ha="center",
                 va="bottom",
-                fontsize=7,
-                color="C2" if allowed else "0.5",
+                fontsize=8,
+                color="C2",
             )
         axis.set_xlabel(f"degrees from ({''.join(map(str, family))})")
     axes[0].set_ylabel("mean intensity / σ")
