@@ -89,7 +89,7 @@ def test_blank_patterns_have_no_answer(tiny_model: Path) -> None:
     source = kn.example_patterns()
     images = np.stack(list(source))
     images[4] = 7
-    blank = replace(source, read=lambda first, last: list(images[first:last]))
+    blank = replace(source, read=lambda first, last: list(images[first:last]), static_background=None)
     result = kn.identify(blank, tiny_model, bands=True)
     assert result.identification.reasons[4] == "no contrast"
     assert result.pooled is not None

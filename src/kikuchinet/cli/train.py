@@ -46,7 +46,7 @@ def train(
     if is_band_config(source):
         card = train_bands(source, out, resume=resume, cache_dir=cache, progress=sys.stderr.isatty())
         console().print(
-            f"Trained on {card.details['profiles']:,} band profiles in {card.details['hours']:.2f} hours"
+            f"Trained on {card.details['images_seen']:,} band profiles in {card.details['hours']:.2f} hours"
         )
         console().print(f"Model: {text(out / 'model')}", soft_wrap=True)
         return

@@ -42,14 +42,18 @@ class SourceBands:
         Where the screen stood to begin with.
     geometry
         How that is known: ``given``, ``file`` or ``sought``.
+    runner_up
+        The second likeliest answer of all patterns together.
     families
-        (families,) how much less likely the answer is, in factors of e, without the bands of a family.
+        (families,) how much the bands of each family speak for the answer and against that one: the fall of the logarithm of
+        their odds when they are taken away.
     """
 
     profiles: NDArray[np.float32]
     orientations: CubicOrientations
     detector: Detector
     geometry: str
+    runner_up: int
     families: NDArray[np.float64]
 
     @property
@@ -194,13 +198,16 @@ def _of_source(
         np.concatenate([part.correlations for part in parts]),
         np.concatenate([part.templates for part in parts]),
     )
-    pooled = identification.pooled()
+    shown = np.ptp(identification.probabilities, axis=1) > 0
+    order = np.argsort(-(identification.pooled(shown if shown.any() else None).probabilities), kind="stable")
+    first, second = (int(column) for column in order[:2])
     return SourceBands(
         profiles,
         orientations,
         detector,
         geometry,
-        model.weight_of_families(profiles, model.classes.index(pooled.space_group)),
+        model.classes[second],
+        model.weight_of_families(profiles, first, second),
     )
 
 
@@ -213,6 +220,7 @@ def bands_summary(bands: SourceBands, answer: SourceAnswer) -> dict[str, object]
         "name": answer.source.name,
         "pattern_center_bruker": [round(value, 5) for value in bands.detector.pattern_center],
         "pattern_center_from": bands.geometry,
+        "runner_up": bands.runner_up,
         "correlation_with_templates": [round(float(value), 4) for value in bands.orientations.correlations],
         "sine_of_angle": [round((i + 0.5) * REACH / BINS, 6) for i in range(BINS)],
         "families": [

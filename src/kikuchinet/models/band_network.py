@@ -150,33 +150,34 @@ class BandModel:
         values = torch.from_numpy(np.ascontiguousarray(profiles, dtype=np.float32))
         return np.asarray(self.network(values).double().numpy())
 
-    def weight_of_families(self, profiles: NDArray[np.floating[Any]], column: int) -> NDArray[np.float64]:
-        """Say how much an answer rests on the bands of each family.
+    def weight_of_families(
+        self, profiles: NDArray[np.floating[Any]], column: int, other: int
+    ) -> NDArray[np.float64]:
+        """Say how much the bands of each family speak for one answer and against another.
 
         Parameters
         ----------
         profiles
             (n, 3, families, bins).
-        column
-            Of the answer among the classes.
+        column, other
+            Of the two answers among the classes.
 
         Returns
         -------
         numpy.ndarray
-            (families,) fall of the answer's log-probability, mean of the patterns, when a family's profile is taken away
-            (occlusion; M. D. Zeiler, R. Fergus, ECCV 2014). Negative where the family spoke against it.
+            (families,) fall of the logarithm of the odds between the two, mean of the patterns, when a family's profile is
+            taken away (occlusion; M. D. Zeiler, R. Fergus, ECCV 2014). Negative where the family speaks for the other.
         """
-        from scipy.special import log_softmax
 
-        def likely(values: NDArray[np.floating[Any]]) -> float:
+        def odds(values: NDArray[np.floating[Any]]) -> float:
             scaled = self.logits(values) / self.card.temperature
-            return float(log_softmax(scaled, axis=1)[:, column].mean())
+            return float((scaled[:, column] - scaled[:, other]).mean())
 
-        whole, falls = likely(profiles), []
+        whole, falls = odds(profiles), []
         for family in range(profiles.shape[2]):
             without = np.array(profiles, dtype=np.float32)
             without[:, :2, family] = 0.0
-            falls.append(whole - likely(without))
+            falls.append(whole - odds(without))
         return np.asarray(falls)
 
     def identify(

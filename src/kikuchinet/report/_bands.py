@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kikuchinet.crystal.outside import answer_symbol
 from kikuchinet.report._text import shown
 
 if TYPE_CHECKING:
@@ -30,11 +31,12 @@ def band_drawings(result: IdentificationResult) -> list[dict[str, Any]]:
         the points of its curve as an SVG polyline has them, how much the answer rests on it, and the same in words.
     """
     return [
-        _drawing(one, answer.source.name) for one, answer in zip(result.bands, result.answers, strict=False)
+        _drawing(one, answer.source.name, result.card.classes)
+        for one, answer in zip(result.bands, result.answers, strict=False)
     ]
 
 
-def _drawing(bands: SourceBands, name: str) -> dict[str, Any]:
+def _drawing(bands: SourceBands, name: str, classes: tuple[int, ...]) -> dict[str, Any]:
     from kikuchinet.indexing.bands import BINS, FAMILIES, REACH
 
     angles = np.rad2deg(np.arcsin((np.arange(BINS) + 0.5) * REACH / BINS))
@@ -44,6 +46,7 @@ def _drawing(bands: SourceBands, name: str) -> dict[str, Any]:
     ]  # (points, families): a mask between an index and a slice goes first
     low, high = float(curves.min()), float(curves.max())
     weights = bands.families[:_SHOWN]
+    runner_up = answer_symbol(bands.runner_up, classes)
     return {
         "name": shown(name),
         "patterns": len(bands.profiles),
@@ -55,7 +58,7 @@ def _drawing(bands: SourceBands, name: str) -> dict[str, Any]:
                 "indices": "".join(map(str, family)),
                 "points": _points(angles[near], curves[:, k], low, high),
                 "weight": float(weights[k]),
-                "words": _weight(float(weights[k])),
+                "words": _weight(float(weights[k]), runner_up),
             }
             for k, family in enumerate(FAMILIES[:_SHOWN])
         ],
@@ -72,9 +75,9 @@ def _points(angles: NDArray[np.float64], curve: NDArray[np.floating[Any]], low: 
     return " ".join([*left, *right])
 
 
-def _weight(value: float) -> str:
-    if abs(value) < 0.02:
-        return "the answer would be the same without"
-    if value < 0.0:
-        return "speaks for another group"
-    return f"without it the answer is {np.exp(min(value, 9.2)):.2g} times less likely"
+def _weight(value: float, runner_up: str) -> str:
+    if abs(value) < 0.1:
+        return "says little"
+    return (
+        f"speaks {'against' if value > 0 else 'for'} {runner_up}: odds × {np.exp(min(abs(value), 9.2)):.2g}"
+    )

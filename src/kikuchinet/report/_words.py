@@ -194,11 +194,15 @@ def _from_bands(result: IdentificationResult) -> list[Markup]:
     from kikuchinet.indexing.bands import FAMILIES
 
     weights = np.mean([one.families for one in result.bands], axis=0)
-    leading = [k for k in np.argsort(-weights)[:3] if weights[k] > 0.02]
+    leading = [k for k in np.argsort(-weights)[:3] if weights[k] > 0.1]
     found = []
     if leading:
         names = ", ".join("{" + "".join(map(str, FAMILIES[k])) + "}" for k in leading)
-        found.append(Markup("It was read from band profiles; it rests most on the bands {}.").format(names))
+        found.append(
+            Markup("It was read from band profiles; against {} speak most the bands {}.").format(
+                named(result.bands[0].runner_up, result.card.classes), names
+            )
+        )
     if result.whole is not None and result.whole.pooled is not None:
         other = result.whole.pooled
         found.append(

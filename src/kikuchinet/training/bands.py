@@ -31,6 +31,7 @@ from kikuchinet.models.card import CARD_FILE, ModelCard, check_classes
 from kikuchinet.models.registry import BAND_PROFILES
 from kikuchinet.models.weights_file import WEIGHTS_FILE, save_weights
 from kikuchinet.training.config import TrainingConfig, read_config
+from kikuchinet.training.export import code_commit
 from kikuchinet.training.recalibration import calibrated
 from kikuchinet.training.tables import build
 
@@ -502,12 +503,14 @@ def _export(
                 "width": config.learning.width,
                 "members": config.learning.members,
             },
-            "profiles": len(profiles),
+            "images_seen": len(profiles),
             "master_patterns": len(masters),
             "materials": list(masters.materials),
             "orientations_within_1.5_deg": float((errors < 1.5).mean()) if len(errors) else None,
             "hours": round(hours, 3),
             "seed": config.seed,
+            "commit": code_commit(),
+            "figures": {},
             "config": asdict(config),
             "licence": "GPL-3.0-or-later",
         },

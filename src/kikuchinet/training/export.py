@@ -91,7 +91,7 @@ def export(
     details = {
         "data": dict(data),
         "seed": config.seed,
-        "commit": _commit(),
+        "commit": code_commit(),
         "package_version": kikuchinet.__version__,
         "hours": round(hours, 3),
         "images_seen": images_seen,
@@ -132,7 +132,7 @@ def fresh_from_stream(stream: PatternStream, n: int) -> Prepared:
     return islice(stream.batches(window), -(-n // window))
 
 
-def _commit() -> str | None:
+def code_commit() -> str | None:
     """Return the commit that the package's code stands at, where it is a git checkout."""
     try:
         run = subprocess.run(
