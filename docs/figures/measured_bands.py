@@ -58,7 +58,7 @@ def main() -> None:
                 xycoords=("data", "axes fraction"),
                 ha="center",
                 va="bottom",
-                fontsize=8,
+                fontsize=6.5,
                 color="C2",
             )
         axis.set_xlabel(f"degrees from ({''.join(map(str, family))})")

@@ -206,13 +206,10 @@ def _from_bands(result: IdentificationResult) -> list[Markup]:
     if result.whole is not None and result.whole.pooled is not None:
         other = result.whole.pooled
         found.append(
-            Markup("The network of whole patterns ({}) says {} with {}{}").format(
+            Markup("The network of whole patterns ({}) says {} with {}.").format(
                 result.whole.card.name,
                 named(other.space_group, result.whole.card.classes),
                 probability(other.probability),
-                "."
-                if result.pooled is not None and other.space_group == result.pooled.space_group
-                else ". It has been right less often where both could be scored.",
             )
         )
     return found
