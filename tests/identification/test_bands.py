@@ -101,3 +101,9 @@ def test_a_model_of_whole_patterns_reads_no_bands(tiny_model: Path) -> None:
         kn.identify(kn.example_patterns(), tiny_model, bands=tiny_model)
     with pytest.raises(InputError, match="no such model"):
         kn.identify(kn.example_patterns(), tiny_model, bands="nothing")
+
+
+def test_patterns_that_a_network_is_adapted_to_are_answered_by_it() -> None:
+    result = kn.identify(kn.example_patterns(), adapt=True)
+    assert not result.bands
+    assert result.adaptation is not None

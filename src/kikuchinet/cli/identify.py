@@ -136,7 +136,7 @@ def identify(
             "--bands",
             metavar="auto|on|off|MODEL",
             help="Whether patterns are answered by their band profiles. auto: of up to 400 patterns whose pattern centre is "
-            "in the file or given, where no --model is. on: of any; an unknown pattern centre is sought.",
+            "in the file or given, where no --model is and no --adapt. on: of any; an unknown pattern centre is sought.",
         ),
     ] = "auto",
     example: Example = False,
@@ -198,7 +198,9 @@ def identify(
     opened = [example_patterns()] if example else open_sources(list(inputs or ()), failures)
     sources = [select(source, region, stride) for source in opened]
     loaded = load_model(model, device=device, precision=precision.value)
-    reader = band_model({"auto": None, "on": True, "off": False}.get(bands, bands), unasked=model is None)
+    reader = band_model(
+        {"auto": None, "on": True, "off": False}.get(bands, bands), unasked=model is None and not adapt
+    )
     fitting = Physics(
         patterns=1 if many is None else many[0],
         everywhere=many is not None and many[1],

@@ -71,8 +71,9 @@ def identify(
         (`kikuchinet.identification.adapting`); or how, where that is known.
     bands
         Whether patterns are answered by their band profiles (`kikuchinet.identification.bands`), and by which model.
-        If not given: where no model is given, every file says where its screen stood, and there are few patterns.
-        Where it is asked for and no file says it, the pattern centre is sought, which takes several good patterns.
+        If not given: where neither a model nor adaptation is asked for, every file says where its screen stood, and
+        there are few patterns. Where it is asked for and no file says it, the pattern centre is sought, which takes
+        several good patterns.
     on_error
         ``raise`` an error where something cannot be read, or ``skip`` it: the result's `failures` names it, and a pattern
         that cannot be read has no answer and the reason.
@@ -100,7 +101,7 @@ def identify(
         raise InputError("on_error", f"{on_error!r} is neither raise nor skip")
     failures: list[InputError] | None = [] if on_error == "skip" else None
     sources = open_sources(inputs, failures)
-    reader = band_model(bands, unasked=model is None)
+    reader = band_model(bands, unasked=model is None and not adapt)
     if not isinstance(model, SpaceGroupModel):
         model = load_model(model, device=device, precision=precision)
     settings: dict[str, Any] = {

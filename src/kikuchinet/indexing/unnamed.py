@@ -171,7 +171,7 @@ class CubicFinder:
             stack, detector, inside, candidates, rows=SEARCH_ROWS, grid=_grid(SPACING_DEG)
         )
         shape = _height(detector.shape, REFINE_ROWS)
-        small, seen, screen = resample(stack, shape), _shrunk(inside, shape), _resized(detector, shape)
+        small, seen, screen = resample(stack, shape), _shrunk(inside, shape), replace(detector, shape=shape)
         blank = np.ptp(small[:, seen], axis=1) == 0
         found = CubicOrientations(
             quaternions=starts[:, 0].copy(),
@@ -303,7 +303,7 @@ class CubicFinder:
     ) -> tuple[NDArray[np.float64], NDArray[np.int64], Floats]:
         """Return the orientations (n, best, 4) that correlate best, their templates (n, best) and the correlations."""
         shape = _height(detector.shape, rows)
-        seen, screen = _shrunk(inside, shape), _resized(detector, shape)
+        seen, screen = _shrunk(inside, shape), replace(detector, shape=shape)
         measured = normalised(resample(stack, shape), seen, 0.0)
         scores = np.full((len(stack), best), -np.inf, dtype=np.float32)
         where = np.zeros((len(stack), best), dtype=np.int64)
@@ -393,7 +393,3 @@ def _shrunk(inside: NDArray[np.bool_], shape: tuple[int, int]) -> NDArray[np.boo
     if not seen.any():
         raise InputError("orientations", "the mask leaves nothing of the patterns")
     return np.asarray(seen)
-
-
-def _resized(detector: Detector, shape: tuple[int, int]) -> Detector:
-    return replace(detector, shape=shape)

@@ -33,7 +33,7 @@ from kikuchinet.models.weights_file import WEIGHTS_FILE, save_weights
 from kikuchinet.training.config import TrainingConfig, read_config
 from kikuchinet.training.export import code_commit
 from kikuchinet.training.recalibration import calibrated
-from kikuchinet.training.tables import build
+from kikuchinet.training.tables import read_table
 
 CONFIG_FILE = "config.json"
 _LARGEST_POOL = 4
@@ -157,16 +157,7 @@ def read_band_config(path: str | Path) -> BandTrainingConfig:
     kikuchinet.errors.InputError
         The file is missing, is not TOML, or holds an entry that is unknown or wrong.
     """
-    path = Path(path)
-    try:
-        table: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
-        return build(BandTrainingConfig, table, "config")
-    except FileNotFoundError as error:
-        raise InputError(path, "no such file") from error
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InputError(path, f"cannot be read as TOML ({error})") from error
-    except InputError as error:
-        raise InputError(path, f"{error.subject}: {error.cause}") from error
+    return read_table(BandTrainingConfig, Path(path))
 
 
 def train_bands(

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from kikuchinet.datasets import MastersConfig, StreamConfig
 from kikuchinet.errors import InputError
 from kikuchinet.models.card import check_classes
 from kikuchinet.models.networks import XCEPTION
-from kikuchinet.training.tables import build
+from kikuchinet.training.tables import read_table
 
 PAPER_CLASSES = (221, 223, 225, 227, 229, 230)
 """The six space groups of Kaufmann et al. (2020)."""
@@ -239,16 +237,7 @@ def read_config(path: str | Path) -> TrainingConfig:
         The file is missing, is not TOML, or holds an entry that is unknown or wrong.
     """
     path = Path(path)
-    try:
-        table: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise InputError(path, "no such file") from error
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InputError(path, f"cannot be read as TOML ({error})") from error
-    try:
-        config = build(TrainingConfig, table, "config")
-    except InputError as error:
-        raise InputError(path, f"{error.subject}: {error.cause}") from error
+    config = read_table(TrainingConfig, path)
     if config.masters is None or not config.masters.cifs:
         return config
     # Whole paths: a run may be resumed, and its model scored, from another folder.

@@ -2,15 +2,37 @@
 
 from __future__ import annotations
 
+import tomllib
 import types
 import typing
 from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
+from pathlib import Path
 from typing import Any, TypeVar, Union, get_args, get_origin
 
 from kikuchinet.errors import InputError
 
 T = TypeVar("T")
+
+
+def read_table(cls: type[T], path: Path) -> T:
+    """Return the dataclass `cls` filled from a TOML file.
+
+    Raises
+    ------
+    kikuchinet.errors.InputError
+        The file is missing, is not TOML, or holds an entry that is unknown or wrong.
+    """
+    try:
+        table: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InputError(path, "no such file") from error
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise InputError(path, f"cannot be read as TOML ({error})") from error
+    try:
+        return build(cls, table, "config")
+    except InputError as error:
+        raise InputError(path, f"{error.subject}: {error.cause}") from error
 
 
 def build(cls: type[T], table: object, where: str) -> T:
