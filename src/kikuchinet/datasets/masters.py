@@ -141,7 +141,7 @@ def prepare(
     config
         Materials, variants and ranges.
     cache_dir
-        The cache folder; its files are named after what they hold.
+        The cache folder of master patterns and drawn crystals; its files are named after what they hold.
     progress
         Show a progress bar.
     scheduler, workers
@@ -159,7 +159,7 @@ def prepare(
         A material is not in the library, a CIF file cannot be used, or a crystal cannot be simulated. The others are in the
         cache then.
     """
-    specs = plan(config)
+    specs = plan(config, cache_dir)
     named = materials_of(config)
     cache = MasterCache(cache_dir)
     jobs = [spec.job() for spec in specs]
