@@ -1,4 +1,4 @@
-"""``kikuchinet explain``: where in its patterns a model sees what it answers."""
+"""``kikuchinet explain``: where in its patterns a model sees what it answers, or which bands speak for it."""
 
 from __future__ import annotations
 
@@ -82,17 +82,22 @@ def explain(
     device: DeviceName = "auto",
     example: Example = False,
 ) -> None:
-    """Show where a model sees what it answers: Grad-CAM and guided Grad-CAM of its last convolution.
+    """Show why a model answers as it does: where it sees it (Grad-CAM), or which bands speak for it.
 
-    Writes a picture of each pattern (pattern, Hough transform, heat; bands, zone axes and HOLZ rings over them where the
-    orientation is known), explanation.csv and explanation.json: how much of the heat falls on zone axes, bands and HOLZ
-    rings, and how much would if the crystal were turned at random. Whether heat maps are to be believed at all is the
-    subject of docs/explanation.md.
+    Of a model of whole patterns, writes a picture of each pattern (pattern, Hough transform, Grad-CAM and guided Grad-CAM of
+    the last convolution; bands, zone axes and HOLZ rings over them where the orientation is known), explanation.csv and
+    explanation.json: how much of the heat falls on zone axes, bands and HOLZ rings, and how much would if the crystal were
+    turned at random. Whether heat maps are to be believed at all is the subject of docs/explanation.md.
+
+    Of a model of band profiles (bands-m3m-10), the same files: each picture shows the bands that speak most for the answer,
+    in the orientation that the model found, and the profile and weight of each family of planes. It needs a pattern
+    centre, and takes no --crystal and no --orientation.
 
     For example:
 
     - `kikuchinet explain --example --out explained`
     - `kikuchinet explain scan.h5oina --crystal Ni --out explained`
+    - `kikuchinet explain scan.h5oina --model bands-m3m-10 --out explained`
     - `kikuchinet explain pattern.tif --crystal phase.cif --pattern-center 0.5,0.3,0.7 --out explained`
     """
     if example == bool(inputs):
@@ -104,11 +109,19 @@ def explain(
             raise InputError(path, "does not exist")
 
     from kikuchinet.cli._crystal_argument import find_crystal
-    from kikuchinet.explanation import ExplanationSettings, explain_sources, is_ours
+    from kikuchinet.explanation import ExplanationSettings, explain_band_sources, explain_sources, is_ours
     from kikuchinet.identification import whole_folder
-    from kikuchinet.models import load_model
+    from kikuchinet.models import ModelCard, load_model
+    from kikuchinet.models.band_network import load_band_model
+    from kikuchinet.models.card import CARD_FILE
+    from kikuchinet.models.registry import BAND_PROFILES, model_folder
     from kikuchinet.patterns import example_patterns, read_patterns
 
+    # The model first: a mistyped name must not wait for files to be read.
+    folder_of_model = model_folder(model)
+    reads_bands = ModelCard.load(folder_of_model / CARD_FILE).architecture == BAND_PROFILES
+    if reads_bands and device not in ("auto", "cpu"):
+        raise InputError(f"--device {device}", "a model of band profiles runs on the processor")
     crystals = tuple(find_crystal(word) for word in crystal or ())
     sources = [example_patterns()] if example else read_patterns(list(inputs or ()))
     shapes = {(int(side[0]), int(side[1])) for side in (source[0].shape for source in sources)}
@@ -126,7 +139,13 @@ def explain(
         count=count,
         seed=seed,
     )
-    loaded = load_model(model, device=device)
+    if reads_bands:
+        bands = load_band_model(folder_of_model)
+        with whole_folder(out, is_ours) as folder, progress("Explaining", "patterns") as advance:
+            _, summary = explain_band_sources(sources, bands, folder, settings, progress=advance)
+        _print_bands(summary, bands.classes, out)
+        return
+    loaded = load_model(folder_of_model, device=device)
     with whole_folder(out, is_ours) as folder, progress("Explaining", "patterns") as advance:
         _, summary = explain_sources(sources, loaded, folder, settings, progress=advance)
     _print(summary, out)
@@ -180,6 +199,30 @@ def _print(summary: dict[str, Any], out: Path) -> None:
             f"{summary['overlays_that_do_not_fit']} of {summary['with_overlay']} overlays do not fit their patterns",
             "warning",
         )
+    _print_pictures(summary, out)
+
+
+def _print_bands(summary: dict[str, Any], classes: tuple[int, ...], out: Path) -> None:
+    from kikuchinet.explanation.bands import unread_sentence, weight_lines
+
+    if lines := weight_lines(summary, classes):
+        rows = table(
+            "evidence for", "against", "patterns", "speak for it", "speak against it", right=("patterns",)
+        )
+        for line in lines:
+            rows.add_row(*line)
+        console().print(rows)
+        console().print(
+            "Behind each family stands how far the logarithm of the odds falls when its bands are taken away (mean of the "
+            "patterns).",
+            soft_wrap=True,
+        )
+    if unread := unread_sentence(summary):
+        console().print(text(unread), soft_wrap=True)
+    _print_pictures(summary, out)
+
+
+def _print_pictures(summary: dict[str, Any], out: Path) -> None:
     left = sum(one["patterns"] for one in summary["inputs"]) - summary["patterns"]
     more = f", {left:,} left out (--count)" if left else ""
     console().print(f"Pictures of {summary['patterns']:,} patterns{more}: {text(out)}", soft_wrap=True)

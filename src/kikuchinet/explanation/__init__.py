@@ -1,5 +1,6 @@
-"""Why a model answers as it does: heat maps, what lies under them, and whether to believe them."""
+"""Why a model answers as it does: heat maps, what lies under them, and whether to believe them; bands that speak."""
 
+from kikuchinet.explanation.bands import BandExplanation, explain_band_sources
 from kikuchinet.explanation.chance import FEATURES, AgainstChance, against_chance, feature_masks, random_masks
 from kikuchinet.explanation.faithfulness import (
     Curves,
@@ -23,6 +24,7 @@ __all__ = [
     "FEATURES",
     "ORIENTATIONS",
     "AgainstChance",
+    "BandExplanation",
     "Curves",
     "Difference",
     "Explanation",
@@ -35,6 +37,7 @@ __all__ = [
     "against_chance",
     "deletion_insertion",
     "explain",
+    "explain_band_sources",
     "explain_sources",
     "feature_masks",
     "find_bands",

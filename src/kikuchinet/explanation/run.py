@@ -114,7 +114,7 @@ def explain_sources(
             f"space group {settings.space_group}",
             f"the model {model.name} does not know it; it knows {listed_classes(model.classes)}",
         )
-    chosen = [_spread(len(source), settings.count) for source in sources]
+    chosen = [spread(len(source), settings.count) for source in sources]
     origins = [choose_origin(source, settings.crystals, settings.orientation) for source in sources]
     total = sum(map(len, chosen))
     chance = _Chance(settings, model.card.size)
@@ -158,7 +158,8 @@ class _Chance:
         return self._masks[key]
 
 
-def _spread(n: int, count: int) -> list[int]:
+def spread(n: int, count: int) -> list[int]:
+    """Return which of n patterns are explained: `count` of them, evenly spread; all if it is 0 or more than there are."""
     if count <= 0 or count >= n:
         return list(range(n))
     return sorted({int(i) for i in np.linspace(0, n - 1, count).round()})
