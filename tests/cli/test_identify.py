@@ -24,8 +24,8 @@ COLUMNS = [
 # fmt: on
 # fmt: off
 MORE_COLUMNS = [
-    "grain", "grain_space_group", "grain_probability", "grain_sure_level", "grain_sure_value", "candidate", "correlation",
-    "phi1_deg", "Phi_deg", "phi2_deg",
+    "answered_by", "grain", "grain_space_group", "grain_probability", "grain_sure_level", "grain_sure_value",
+    "grain_answered_by", "candidate", "correlation", "phi1_deg", "Phi_deg", "phi2_deg",
 ]
 # fmt: on
 FILES = [

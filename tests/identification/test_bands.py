@@ -10,7 +10,7 @@ import pytest
 
 import kikuchinet as kn
 from kikuchinet.errors import InputError
-from kikuchinet.identification import IdentificationResult, write_results
+from kikuchinet.identification import Grains, IdentificationResult, with_bands, write_results
 from kikuchinet.identification.bands import obstacle
 from kikuchinet.indexing import FAMILIES
 from kikuchinet.models.band_network import load_band_model
@@ -60,6 +60,23 @@ def test_the_page_draws_what_was_read(nickel: IdentificationResult, tmp_path: Pa
     assert "The network of whole patterns (tiny) says" in page
 
 
+def test_the_best_patterns_of_a_grain_answer_for_it(
+    nickel: IdentificationResult, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Too many patterns, as if the nine were of a large scan: six are read, and those that agree say 225."""
+    monkeypatch.setattr("kikuchinet.identification.band_grains.MOST_PATTERNS", 8)
+    assert nickel.whole is not None
+    (answer,) = nickel.whole.answers
+    scan = replace(nickel.whole, answers=(replace(answer, grains=Grains(np.zeros(9, dtype=np.int64))),))
+    (found,) = with_bands(scan, load_band_model("bands-m3m-10")).answers
+    assert found.bands is not None
+    assert found.grain_answers is not None
+    assert found.bands.read.sum() == 6
+    assert 2 <= found.bands.speaks.sum() <= 6
+    assert found.grain_answers.answers.tolist() == [225]
+    assert found.by_point[0].tolist() == [225] * 9
+
+
 def test_an_unknown_pattern_centre_is_found(nickel: IdentificationResult) -> None:
     model = load_band_model("bands-m3m-10")
     source = kn.example_patterns()
@@ -80,7 +97,10 @@ def test_what_stands_against_it_is_said(nickel: IdentificationResult, tiny_model
     )
     result = kn.identify(uneven, tiny_model)
     assert "no pattern centre" in obstacle(result)
-    assert "different sizes" in obstacle(result, asked=True)
+    known = replace(uneven, geometry=kn.example_patterns().geometry)
+    told = with_bands(kn.identify(known, tiny_model), load_band_model("bands-m3m-10"))
+    assert not told.bands
+    assert "uneven: its patterns are of different sizes" in told.settings["bands"]
     with pytest.raises(InputError, match="different sizes"):
         kn.identify(uneven, tiny_model, bands=True)
 

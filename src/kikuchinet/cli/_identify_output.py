@@ -21,9 +21,11 @@ def print_result(result: IdentificationResult) -> None:
     _print_patterns(result)
     if result.adaptation is not None:
         console().print(text(result.adaptation.sentence), soft_wrap=True)
-    for answer in result.answers:
+    for number, answer in enumerate(result.answers):
         if answer.phases:
             _print_phases(answer)
+            if result.sampled(number):
+                _print_band_grains(answer)
     for fit in result.fits:
         _print_fit(fit, result)
     if result.pooled is None:
@@ -59,7 +61,9 @@ def print_result(result: IdentificationResult) -> None:
 def _print_bands(result: IdentificationResult) -> None:
     from kikuchinet.crystal.outside import answer_title
 
-    line = f"Read from band profiles ({result.card.name})"
+    sampled = any(result.sampled(number) for number in range(len(result.answers)))
+    line = "Read from band profiles of the grains' best patterns" if sampled else "Read from band profiles"
+    line += f" ({result.card.name})"
     if result.whole is not None and result.whole.pooled is not None:
         other = result.whole.pooled
         title = answer_title(other.space_group, result.whole.card.classes)
@@ -116,6 +120,20 @@ def _print_phases(answer: SourceAnswer) -> None:
             f"{phase.probability:.3f}",
         )
     console().print(rows)
+
+
+def _print_band_grains(answer: SourceAnswer) -> None:
+    found, grains, bands = answer.grain_answers, answer.grains, answer.bands
+    assert found is not None
+    assert found.by_bands is not None
+    assert grains is not None
+    assert bands is not None
+    share = grains.sizes[found.by_bands].sum() / len(grains.labels)
+    console().print(
+        f"{int(found.by_bands.sum()):,} of these grains ({share:.1%} of the scan) are answered by the bands of "
+        f"{int(bands.speaks.sum()):,} patterns ({int(bands.read.sum()):,} read), the others by the whole-pattern network.",
+        soft_wrap=True,
+    )
 
 
 def _print_fit(fit: PhaseFit, result: IdentificationResult) -> None:

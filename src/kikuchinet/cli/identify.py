@@ -135,8 +135,9 @@ def identify(
         typer.Option(
             "--bands",
             metavar="auto|on|off|MODEL",
-            help="Whether patterns are answered by their band profiles. auto: of up to 400 patterns whose pattern centre is "
-            "in the file or given, where no --model is and no --adapt. on: of any; an unknown pattern centre is sought.",
+            help="Whether patterns are answered by their band profiles. auto: where the pattern centre is in the file or "
+            "given and there is no --model and no --adapt, up to 400 patterns; of larger scans the best of each grain, 400 "
+            "in all, answer for the grain. on: every pattern; an unknown pattern centre is sought.",
         ),
     ] = "auto",
     example: Example = False,
@@ -181,12 +182,13 @@ def identify(
         parse_elements,
         unfinished,
         whole_folder,
+        with_bands,
         with_grains,
         write_results,
     )
     from kikuchinet.identification import identify as run
     from kikuchinet.identification.adapting import adapt_to_scan
-    from kikuchinet.identification.pipeline import band_model, model_key, open_sources, with_bands
+    from kikuchinet.identification.pipeline import band_model, model_key, open_sources
     from kikuchinet.models import load_model
     from kikuchinet.report import write_report
 
@@ -228,12 +230,14 @@ def identify(
                 on_error="skip",
                 progress=advance,
             )
-        if reader is not None:
-            with progress("Reading bands", "patterns") as advance:
-                result = with_bands(result, reader, fitting, asked=bands != "auto", progress=advance)
         if grains != "off":
             with progress("Finding grains", "patterns") as advance:
                 result = with_grains(result, grains or None, progress=advance)
+        if reader is not None:
+            with progress("Reading bands", "patterns") as advance:
+                result = with_bands(
+                    result, reader, fitting, asked=bands != "auto", store=store, progress=advance
+                )
         if found and many is not None:
             from kikuchinet.diffraction.cache import MasterCache, default_cache_folder
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from kikuchinet.identification.limits import LookAlike, kinematic_twins, look_alikes
     from kikuchinet.identification.maps import crystal_map
     from kikuchinet.identification.physics import Physics, fit_phases
-    from kikuchinet.identification.pipeline import identify, open_sources
+    from kikuchinet.identification.pipeline import identify, open_sources, with_bands
     from kikuchinet.identification.result import CSV_COLUMNS, IdentificationResult, SourceAnswer
     from kikuchinet.identification.signals import identify_signal
     from kikuchinet.indexing.refinement import Refinement, refine
@@ -55,6 +55,7 @@ _HOME = {
     "search_orientations": "kikuchinet.indexing.search",
     "unfinished": "answer_store",
     "whole_folder": "files",
+    "with_bands": "pipeline",
     "with_grains": "grouping",
     "write_results": "files",
 }
@@ -89,6 +90,7 @@ __all__ = [
     "search_orientations",
     "unfinished",
     "whole_folder",
+    "with_bands",
     "with_grains",
     "write_results",
 ]

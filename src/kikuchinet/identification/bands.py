@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import hashlib
+import json
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from kikuchinet._version import __version__
+from kikuchinet.crystal.outside import answer_title
 from kikuchinet.errors import InputError
+from kikuchinet.identification.answer_store import AnswerStore
+from kikuchinet.identification.band_grains import (
+    LEAST_POINTS,
+    MOST_PATTERNS,
+    BandShare,
+    agreeing,
+    comparable,
+    merged,
+)
+from kikuchinet.identification.blocks import Images, digest
+from kikuchinet.identification.grains import Grains, pool_grains
 from kikuchinet.identification.physics import Physics
 from kikuchinet.indexing.bands import pooled_profiles
 from kikuchinet.indexing.unnamed import CubicOrientations
@@ -20,20 +35,29 @@ if TYPE_CHECKING:
     from kikuchinet.identification.result import IdentificationResult, SourceAnswer
     from kikuchinet.models.band_network import BandModel, BandReading
 
-MOST_PATTERNS = 400
-"""Inputs of more patterns are not read by their bands unless that is asked for: it takes a tenth of a second a
-pattern and more."""
-_CHUNK = 64
+_CHUNK, _SAMPLE_CHUNK = 64, 200
+"""Patterns that are read together: of an input that is read as a whole, and of a sample, where the search of orientations,
+which projects all templates anew each time, takes longer than all the rest."""
 _SOUGHT_WITH = 8
 """Patterns with which an unknown pattern centre is sought."""
+
+Places = Sequence[NDArray[np.int64]]
+
+
+class DifferentSizes(InputError):  # noqa: N818 - says what is the matter, as its parent does
+    """The patterns of a source are of different sizes, so that no one pattern centre is theirs."""
 
 
 @dataclass(frozen=True, eq=False)
 class SourceBands:
-    """What the bands of one source's patterns say.
+    """What the bands of one source's patterns say, or those of one of its phases.
 
     Parameters
     ----------
+    source
+        Which of the run's sources.
+    patterns
+        (n,) the patterns that were read, as numbers within the source.
     profiles
         float32 (n, 3, families, bins).
     orientations
@@ -42,19 +66,25 @@ class SourceBands:
         Where the screen stood to begin with.
     geometry
         How that is known: ``given``, ``file`` or ``sought``.
-    runner_up
-        The second likeliest answer of all patterns together.
+    answer, runner_up
+        The likeliest and the second likeliest answer of all these patterns together.
     families
-        (families,) how much the bands of each family speak for the answer and against that one: the fall of the logarithm of
-        their odds when they are taken away.
+        (families,) how much the bands of each family speak for the answer and against the runner-up: the fall of the
+        logarithm of their odds when they are taken away.
+    grains
+        How many grains of a scan these patterns speak for; None where every pattern was read.
     """
 
+    source: int
+    patterns: NDArray[np.int64]
     profiles: NDArray[np.float32]
     orientations: CubicOrientations
     detector: Detector
     geometry: str
+    answer: int
     runner_up: int
     families: NDArray[np.float64]
+    grains: int | None = None
 
     @property
     def pooled_profiles(self) -> NDArray[np.float32]:
@@ -63,7 +93,7 @@ class SourceBands:
 
 
 def obstacle(result: IdentificationResult, settings: Physics | None = None, *, asked: bool = False) -> str:
-    """Return why bands are not read, in words; empty if they can be.
+    """Return why bands are not read, in words; empty if nothing stands against it.
 
     Parameters
     ----------
@@ -72,25 +102,20 @@ def obstacle(result: IdentificationResult, settings: Physics | None = None, *, a
     settings
         Its pattern centre counts, if there is one.
     asked
-        Whether it was asked for. If not, there may not be more than `MOST_PATTERNS` patterns, and a pattern centre
-        must be known: one that is found from a few patterns may be wrong.
+        Whether it was asked for. If not, a pattern centre must be known, as one that is found from a few patterns may be
+        wrong, and of more than `kikuchinet.identification.band_grains.MOST_PATTERNS` patterns grains must be known.
     """
-    n = len(result.identification)
-    if n > MOST_PATTERNS and not asked:
-        return f"{n:,} patterns are many; bands are read of up to {MOST_PATTERNS} unless it is asked for"
+    if asked:
+        return ""
     for answer in result.answers:
-        if (
-            answer.source.geometry is None
-            and (settings is None or settings.pattern_center is None)
-            and not asked
-        ):
+        if answer.source.geometry is None and (settings is None or settings.pattern_center is None):
             return f"no pattern centre is known for {answer.source.name}"
-        try:
-            shapes = {np.shape(answer.source[k]) for k in range(len(answer.source))}
-        except InputError as error:
-            return f"{error.subject} cannot be read"
-        if len(shapes) > 1:
-            return f"the patterns of {answer.source.name} are of different sizes"
+    n = len(result.identification)
+    if n > MOST_PATTERNS and all(answer.grains is None for answer in result.answers):
+        return (
+            f"{n:,} patterns are many; bands are read of up to {MOST_PATTERNS} patterns, or of some of each grain where "
+            "grains are known, unless it is asked for"
+        )
     return ""
 
 
@@ -99,9 +124,11 @@ def read_bands(
     model: BandModel,
     settings: Physics | None = None,
     *,
+    sample: Places | None = None,
+    store: AnswerStore | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> IdentificationResult:
-    """Answer every pattern by its band profiles instead of as a whole.
+    """Answer patterns by their band profiles instead of as a whole.
 
     Parameters
     ----------
@@ -112,45 +139,176 @@ def read_bands(
     settings
         Its pattern centre, if there is one; else the files' counts, and where they have none it is sought. Its tilts
         count where the files do not say.
+    sample
+        Of each source the patterns to be read, which then speak for their grains
+        (`kikuchinet.identification.band_grains.sample_grains`). If not given, all are read in which the network saw
+        something: blank ones and those that cannot be read keep the reason why they have no answer.
+    store
+        Where readings are kept as they come, and looked up.
     progress
         Called with the patterns done and the patterns in all.
 
     Returns
     -------
     IdentificationResult
-        With the answers and the card of `model`; `whole` is what was given.
+        With the answers and the card of `model`; `whole` is what was given. That itself where no pattern is read or, of
+        a sample, none speaks: then `settings` says so.
 
     Raises
     ------
     kikuchinet.errors.InputError
-        A pattern cannot be read.
+        A pattern cannot be read though it could be before; the patterns of a source are of different sizes
+        (`DifferentSizes`); or, of a sample, the network of whole patterns has answers that `model` has not.
+
+    Notes
+    -----
+    In a sample, a grain is answered by its bands where at least two and at least half of its readings agree on an
+    orientation (`kikuchinet.identification.band_grains.agreeing`), and where these, pooled, are as sure as the model must be
+    for an answer.
     """
     settings = settings or Physics()
-    total, done = len(result.identification), 0
-    answers, bands = [], []
-    for answer in result.answers:
-        detector, geometry = where_screen_stood(answer, model, settings)
-        readings: list[BandReading] = []
-        for first in range(0, len(answer.source), _CHUNK):
-            last = min(first + _CHUNK, len(answer.source))
-            readings.append(model.identify([answer.source[k] for k in range(first, last)], detector))
-            done += last - first
-            if progress is not None:
-                progress(done, total)
-        identification = Identification.concatenate([reading.identification for reading in readings])
-        answers.append(replace(answer, identification=identification))
-        bands.append(_of_source(readings, model, identification, detector, geometry))
+    if sample is not None and not comparable(result.card.classes, model.classes):
+        raise InputError(
+            "bands",
+            f"{result.card.name} has answers that {model.card.name} has not, so grains cannot share them",
+        )
+    sampled = sample is not None
+    places = _seen(result) if sample is None else list(sample)
+    total, done = sum(map(len, places)), 0
+    answers: list[SourceAnswer] = []
+    bands: list[SourceBands] = []
+
+    def step(patterns: int) -> None:
+        nonlocal done
+        done += patterns
+        if progress is not None:
+            progress(done, total)
+
+    for number, (answer, mine) in enumerate(zip(result.answers, places, strict=True)):
+        if not len(mine):
+            answers.append(_answered(answer, model, None, mine, np.zeros(0, dtype=bool), sampled=sampled))
+            continue
+        detector, geometry = where_screen_stood(answer, model, settings, mine, store)
+        chunk = _SAMPLE_CHUNK if sampled else _CHUNK
+        reading = _reading(answer, model, detector, mine, chunk, store, step)
+        speaks = np.ones(len(mine), dtype=bool)
+        if sampled:
+            assert answer.grains is not None
+            labels = answer.grains.labels[mine]
+            speaks = _speaking(reading, labels, model.card.abstain_below)
+        now = _answered(answer, model, reading, mine, speaks, sampled=sampled)
+        answers.append(now)
+        for part, grains in _parts(now, mine, speaks, whole_source=not sampled):
+            bands.append(_evidence(reading, part, model, number, mine, detector, geometry, grains))
+    if not bands:
+        none = "no pattern shows anything" if not total else f"none of {total:,} patterns could be"
+        return replace(result, settings={**result.settings, "bands": f"not read: {none}"})
     return replace(
         result,
         answers=tuple(answers),
         card=model.card,
         bands=tuple(bands),
         whole=result,
-        settings={**result.settings, "bands": f"{model.card.name} {model.card.version}"},
+        settings={**result.settings, "bands": _what_was_read(model, answers, sampled=sampled)},
     )
 
 
-def where_screen_stood(answer: SourceAnswer, model: BandModel, settings: Physics) -> tuple[Detector, str]:
+def _seen(result: IdentificationResult) -> list[NDArray[np.int64]]:
+    """Return of each source the patterns in which the network of whole patterns saw something."""
+    return [
+        np.flatnonzero(np.ptp(answer.identification.probabilities, axis=1) > 0.0) for answer in result.answers
+    ]
+
+
+def _what_was_read(model: BandModel, answers: Sequence[SourceAnswer], *, sampled: bool) -> str:
+    name = f"{model.card.name} {model.card.version}"
+    if not sampled:
+        return name
+    read = sum(int(answer.bands.read.sum()) for answer in answers if answer.bands is not None)
+    known = [answer.grain_answers for answer in answers if answer.grain_answers is not None]
+    by_bands = sum(int(one.by_bands.sum()) for one in known if one.by_bands is not None)
+    return (
+        f"{name}, read of {read:,} patterns, answers {by_bands:,} of {sum(len(one.patterns) for one in known):,} grains "
+        f"(those of fewer than {LEAST_POINTS} points are not read)"
+    )
+
+
+def _answered(
+    answer: SourceAnswer,
+    model: BandModel,
+    reading: BandReading | None,
+    places: NDArray[np.int64],
+    speaks: NDArray[np.bool_],
+    *,
+    sampled: bool,
+) -> SourceAnswer:
+    """Return a source's answers with those of the bands that speak put in place of the network's."""
+    whole, classes = answer.identification, model.classes
+    n = len(whole)
+    # Where all was read, the others showed nothing, and the classes of the two models need have nothing in common.
+    others = (
+        whole
+        if sampled
+        else Identification(
+            classes,
+            np.full((n, len(classes)), 1.0 / len(classes)),
+            np.zeros(n, dtype=np.int64),
+            whole.reasons,
+        )
+    )
+    said = (
+        Identification(classes, np.zeros((0, len(classes))), np.zeros(0, dtype=np.int64), ())
+        if reading is None
+        else reading.identification
+    )
+    read, by_bands = np.zeros(n, dtype=bool), np.zeros(n, dtype=bool)
+    read[places] = True
+    by_bands[places[speaks]] = True
+    return replace(
+        answer,
+        identification=replace(
+            merged(others, said, places, speaks), pool_correlation=model.card.pool_correlation
+        ),
+        bands=BandShare(read, by_bands, whole if sampled else None),
+    )
+
+
+def _speaking(reading: BandReading, labels: NDArray[np.int64], abstain_below: float) -> NDArray[np.bool_]:
+    """Return which readings, (m,), speak for their grains, (m,)."""
+    shown = np.ptp(reading.identification.probabilities, axis=1) > 0.0
+    kept = np.zeros(len(labels), dtype=bool)
+    kept[shown] = agreeing(labels[shown], reading.orientations.quaternions[shown])
+    if kept.any():
+        pooled = pool_grains(reading.identification, Grains(np.where(kept, labels, -1)))
+        kept[kept] = pooled.best[labels[kept]] >= abstain_below
+    return kept
+
+
+def _parts(
+    answer: SourceAnswer, places: NDArray[np.int64], speaks: NDArray[np.bool_], *, whole_source: bool
+) -> list[tuple[NDArray[np.int64], int | None]]:
+    """Return readings that speak together, of a source or of a phase, as numbers among `places`, and for how many grains."""
+    (spoke,) = np.nonzero(speaks)
+    if whole_source or not spoke.size:
+        return [(spoke, None)] if spoke.size else []
+    assert answer.grains is not None
+    assert answer.grain_answers is not None
+    labels = answer.grains.labels[places[spoke]]
+    groups = answer.grain_answers.answers[labels]
+    found, counts = np.unique(groups, return_counts=True)
+    return [
+        (spoke[groups == group], len(np.unique(labels[groups == group])))
+        for group in found[np.argsort(-counts, kind="stable")]
+    ]
+
+
+def where_screen_stood(
+    answer: SourceAnswer,
+    model: BandModel,
+    settings: Physics,
+    places: NDArray[np.int64] | None = None,
+    store: AnswerStore | None = None,
+) -> tuple[Detector, str]:
     """Return the detector of a source's patterns, and how it is known.
 
     Parameters
@@ -161,6 +319,10 @@ def where_screen_stood(answer: SourceAnswer, model: BandModel, settings: Physics
         Which finds it then.
     settings
         Its pattern centre, tilts and convention.
+    places
+        The patterns that count; all if not given.
+    store
+        Where a pattern centre that was sought is kept.
 
     Returns
     -------
@@ -170,7 +332,8 @@ def where_screen_stood(answer: SourceAnswer, model: BandModel, settings: Physics
         ``given``, ``file`` or ``sought``.
     """
     source = answer.source
-    rows, columns = (int(side) for side in source[0].shape)
+    places = np.arange(len(source)) if places is None else places
+    rows, columns = (int(side) for side in source[int(places[0])].shape)
     tilted = Detector(
         (rows, columns), tilt_deg=settings.detector_tilt_deg, sample_tilt_deg=settings.sample_tilt_deg
     )
@@ -179,45 +342,171 @@ def where_screen_stood(answer: SourceAnswer, model: BandModel, settings: Physics
         return replace(tilted, pattern_center=given.pattern_center), "given"
     if source.geometry is not None:
         return source.geometry.detector((rows, columns)), "file"
-    best = np.sort(np.argsort(-answer.quality, kind="stable")[:_SOUGHT_WITH])
-    return model.seek_center([source[int(k)] for k in best], tilted), "sought"
+    best = np.sort(places[np.argsort(-answer.quality[places], kind="stable")[:_SOUGHT_WITH]])
+    images = _images(answer, best, (rows, columns))
+    key = "" if store is None else digest(images, _key(model, tilted, "pattern centre"))
+    kept = None if store is None else store.find_arrays(key)
+    if kept is not None and "pattern_center" in kept:
+        x, y, z = kept["pattern_center"].tolist()
+        return replace(tilted, pattern_center=(x, y, z)), "sought"
+    found = model.seek_center(images, tilted)
+    if store is not None:
+        store.keep_arrays(key, {"pattern_center": np.asarray(found.pattern_center)})
+    return found, "sought"
 
 
-def _of_source(
-    readings: list[BandReading],
+def _images(answer: SourceAnswer, places: NDArray[np.int64], shape: tuple[int, int]) -> list[NDArray[Any]]:
+    images = [np.asarray(answer.source[int(k)]) for k in places]
+    if any(image.shape != shape for image in images):
+        raise DifferentSizes(answer.source.name, "its patterns are of different sizes; bands need one")
+    return images
+
+
+def _reading(
+    answer: SourceAnswer,
     model: BandModel,
-    identification: Identification,
+    detector: Detector,
+    places: NDArray[np.int64],
+    chunk: int,
+    store: AnswerStore | None,
+    step: Callable[[int], None],
+) -> BandReading:
+    """Read the bands of some of a source's patterns; take what is kept of an earlier run."""
+    parts = []
+    key = "" if store is None else _key(model, detector, "bands")
+    for first in range(0, len(places), chunk):
+        mine = places[first : first + chunk]
+        images: Images = _images(answer, mine, detector.shape)
+        name = "" if store is None else digest(images, key)
+        part = None if store is None else _kept(store, name, model)
+        if part is None:
+            part = model.identify(images, detector)
+            if store is not None:
+                store.keep_arrays(name, _arrays(part))
+        parts.append(part)
+        step(len(mine))
+    return _joined(parts)
+
+
+def _key(model: BandModel, detector: Detector, what: str) -> str:
+    """Say what a reading depends on besides the patterns."""
+    weights = hashlib.sha256()
+    for name, tensor in model.network.state_dict().items():
+        weights.update(name.encode())
+        weights.update(np.ascontiguousarray(tensor.cpu().numpy()).tobytes())
+    card = model.card
+    return json.dumps(
+        [
+            what,
+            __version__,
+            weights.hexdigest(),
+            card.classes,
+            card.size,
+            card.temperature,
+            card.abstain_below,
+            card.pool_correlation,
+            repr(detector),
+        ]
+    )
+
+
+_OF_ORIENTATIONS = ("quaternions", "pattern_centers", "correlations", "templates")
+_OF_ANSWERS = ("probabilities", "space_groups")
+
+
+def _arrays(reading: BandReading) -> dict[str, NDArray[Any]]:
+    """Return a reading as arrays that a file can hold."""
+    said = reading.identification
+    return {
+        "profiles": reading.profiles,
+        "reasons": np.asarray(said.reasons, dtype=np.str_),
+        **{name: getattr(said, name) for name in _OF_ANSWERS},
+        **{name: getattr(reading.orientations, name) for name in _OF_ORIENTATIONS},
+    }
+
+
+def _kept(store: AnswerStore, name: str, model: BandModel) -> BandReading | None:
+    """Return the reading that is kept under a digest, or None."""
+    from kikuchinet.models.band_network import BandReading
+
+    arrays = store.find_arrays(name)
+    if arrays is None or not {"profiles", "reasons", *_OF_ANSWERS, *_OF_ORIENTATIONS} <= set(arrays):
+        return None
+    said = Identification(
+        model.classes,
+        reasons=tuple(arrays["reasons"].tolist()),
+        pool_correlation=model.card.pool_correlation,
+        **{key: arrays[key] for key in _OF_ANSWERS},
+    )
+    orientations = CubicOrientations(**{key: arrays[key] for key in _OF_ORIENTATIONS})
+    return BandReading(said, arrays["profiles"], orientations)
+
+
+def _joined(parts: Sequence[BandReading]) -> BandReading:
+    from kikuchinet.models.band_network import BandReading
+
+    return BandReading(
+        Identification.concatenate([part.identification for part in parts]),
+        np.concatenate([part.profiles for part in parts]),
+        CubicOrientations(
+            **{
+                name: np.concatenate([getattr(part.orientations, name) for part in parts])
+                for name in _OF_ORIENTATIONS
+            }
+        ),
+    )
+
+
+def _evidence(
+    reading: BandReading,
+    part: NDArray[np.int64],
+    model: BandModel,
+    source: int,
+    places: NDArray[np.int64],
     detector: Detector,
     geometry: str,
+    grains: int | None,
 ) -> SourceBands:
-    profiles = np.concatenate([reading.profiles for reading in readings])
-    parts = [reading.orientations for reading in readings]
-    orientations = CubicOrientations(
-        np.concatenate([part.quaternions for part in parts]),
-        np.concatenate([part.pattern_centers for part in parts]),
-        np.concatenate([part.correlations for part in parts]),
-        np.concatenate([part.templates for part in parts]),
-    )
-    shown = np.ptp(identification.probabilities, axis=1) > 0
-    order = np.argsort(-(identification.pooled(shown if shown.any() else None).probabilities), kind="stable")
-    first, second = (int(column) for column in order[:2])
+    """Return what some readings say together."""
+    where = np.zeros(len(reading), dtype=bool)
+    where[part] = True
+    shown = where & (np.ptp(reading.identification.probabilities, axis=1) > 0)
+    pooled = reading.identification.pooled(shown if shown.any() else where)
+    first, second = (int(column) for column in np.argsort(-pooled.probabilities, kind="stable")[:2])
     return SourceBands(
-        profiles,
-        orientations,
+        source,
+        places[part],
+        reading.profiles[part],
+        CubicOrientations(**{name: getattr(reading.orientations, name)[part] for name in _OF_ORIENTATIONS}),
         detector,
         geometry,
+        model.classes[first],
         model.classes[second],
-        model.weight_of_families(profiles, first, second),
+        model.weight_of_families(reading.profiles[part], first, second),
+        grains,
     )
 
 
-def bands_summary(bands: SourceBands, answer: SourceAnswer) -> dict[str, object]:
-    """Return what summary.json holds of a source's bands."""
+def bands_summary(bands: SourceBands, answer: SourceAnswer, classes: Sequence[int]) -> dict[str, object]:
+    """Return what summary.json holds of the bands of a source or of one of its phases.
+
+    Parameters
+    ----------
+    bands
+        Them.
+    answer
+        Of the source.
+    classes
+        Of the model.
+    """
     from kikuchinet.indexing.bands import BINS, FAMILIES, REACH
 
     intensity, disagreement, coverage = bands.pooled_profiles
     return {
         "name": answer.source.name,
+        "patterns": len(bands.patterns),
+        "grains": bands.grains,
+        "answer": answer_title(bands.answer, tuple(classes)),
         "pattern_center_bruker": [round(value, 5) for value in bands.detector.pattern_center],
         "pattern_center_from": bands.geometry,
         "runner_up": bands.runner_up,

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from kikuchinet.identification.result import SourceAnswer
     from kikuchinet.models import Adaptation
 
+BANDS, WHOLE = "bands", "whole pattern"
+"""How the tables say whether band profiles or the network of whole patterns gave an answer."""
+
 
 @dataclass(frozen=True, eq=False)
 class Orientations:
@@ -78,14 +81,22 @@ def surest_levels(answers: GrainAnswers) -> tuple[NDArray[np.object_], NDArray[n
     """Return name and value of the deepest sure step of each grain, (grains,); empty where no step is a finding."""
     names = np.full(len(answers.patterns), "", dtype=object)
     found = np.full(len(answers.patterns), "", dtype=object)
-    for level in reversed(LEVELS):
-        values, sums = level_probabilities(answers.probabilities, answers.classes, level)
-        if len(values) == 1:
-            continue  # a premise, no finding
-        sure = (sums.max(axis=1) >= SURE) & (answers.patterns > 0)
-        names[sure] = level
-        found[sure] = np.asarray(values, dtype=object)[sums.argmax(axis=1)[sure]]
+    for grains, classes in answers.models:
+        columns = [answers.classes.index(group) for group in classes]
+        probabilities = answers.probabilities[grains][:, columns]
+        for level in reversed(LEVELS):
+            values, sums = level_probabilities(probabilities, classes, level)
+            if len(values) == 1:
+                continue  # a premise, no finding
+            sure = (sums.max(axis=1) >= SURE) & (answers.patterns[grains] > 0)
+            names[grains[sure]] = level
+            found[grains[sure]] = np.asarray(values, dtype=object)[sums.argmax(axis=1)[sure]]
     return names, found
+
+
+def answered_by(by_bands: NDArray[np.bool_] | None, n: int) -> NDArray[np.object_]:
+    """Return in words who gave each of n answers."""
+    return np.where(np.zeros(n, dtype=bool) if by_bands is None else by_bands, BANDS, WHOLE).astype(object)
 
 
 def extra_columns(answer: SourceAnswer, orientations: Orientations) -> dict[str, pd.Series]:
@@ -97,6 +108,7 @@ def extra_columns(answer: SourceAnswer, orientations: Orientations) -> dict[str,
     grain = np.full(n, -1) if answer.grains is None else answer.grains.labels
     belongs = grain >= 0
     group, probability = np.full(n, NO_ANSWER), np.full(n, np.nan)
+    of_grain = np.full(n, "", dtype=object)
     name, value = np.full(n, "", dtype=object), np.full(n, "", dtype=object)
     if answer.grain_answers is not None:
         found = answer.grain_answers
@@ -104,17 +116,20 @@ def extra_columns(answer: SourceAnswer, orientations: Orientations) -> dict[str,
         mine = grain[belongs]
         group[belongs], probability[belongs] = found.answers[mine], found.best[mine]
         name[belongs], value[belongs] = names[mine], values[mine]
+        of_grain[belongs] = answered_by(found.by_bands, len(found.patterns))[mine]
     indexed = orientations.indexed
     crystal = [orientations.crystals[k].name if k >= 0 else "" for k in orientations.crystal.tolist()]
     euler = np.full((n, 3), np.nan)
     if indexed.any():
         euler[indexed] = Rotation(orientations.quaternions[indexed]).to_euler(degrees=True)
     return {
+        "answered_by": pd.Series(answered_by(None if answer.bands is None else answer.bands.speaks, n)),
         "grain": pd.Series(grain, dtype="Int64").mask(~belongs),
         "grain_space_group": pd.Series(group, dtype="Int64").mask(group == NO_ANSWER),
         "grain_probability": pd.Series(probability),
         "grain_sure_level": pd.Series(name),
         "grain_sure_value": pd.Series(value),
+        "grain_answered_by": pd.Series(of_grain),
         "candidate": pd.Series(crystal),
         "correlation": pd.Series(orientations.correlations),
         "phi1_deg": pd.Series(euler[:, 0]),
@@ -139,11 +154,15 @@ def ladder_summary(answer: LadderAnswer) -> dict[str, Any]:
 def scan_summary(answer: SourceAnswer) -> dict[str, Any]:
     """Return what summary.json holds of a scan's grains and phases."""
     assert answer.grains is not None
+    assert answer.grain_answers is not None
+    by_bands = answer.grain_answers.by_bands
     return {
         "name": answer.source.name,
         "grains": answer.grains.count,
         "grains_from": answer.grains.origin,
         "grouping": answer.grains.details,
+        "grains_answered_by_bands": 0 if by_bands is None else int(by_bands.sum()),
+        "patterns_read_by_bands": 0 if answer.bands is None else int(answer.bands.read.sum()),
         "phases": [
             {
                 "space_group": phase.space_group,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kikuchinet.crystal.outside import answer_symbol
-from kikuchinet.identification.extras import surest_levels
+from kikuchinet.identification.extras import answered_by, surest_levels
 from kikuchinet.identification.levels import LEVELS, level_probabilities
 from kikuchinet.models import NO_ANSWER
 
@@ -30,8 +30,8 @@ def grain_table(answer: SourceAnswer) -> pd.DataFrame:
     pandas.DataFrame
         Columns ``source, grain, patterns, row, column`` (the grain's centre of mass in the whole scan), ``quality`` (mean),
         ``space_group, symbol, probability`` (pooled over the grain; empty where no pattern shows anything, 0 and its name
-        for outside), the deepest sure step as ``sure_level, sure_value``, and ``LEVEL, LEVEL_probability`` for each further
-        step of the ladder.
+        for outside), the deepest sure step as ``sure_level, sure_value``, who answered as ``answered_by`` (bands or whole
+        pattern), and ``LEVEL, LEVEL_probability`` for each further step of the ladder.
     """
     import pandas as pd
 
@@ -65,6 +65,7 @@ def grain_table(answer: SourceAnswer) -> pd.DataFrame:
         "probability": found.best.round(6),
         "sure_level": names,
         "sure_value": values,
+        "answered_by": answered_by(found.by_bands, grains.count),
     }
     for level in LEVELS[1:]:
         options, sums = level_probabilities(found.probabilities, found.classes, level)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from kikuchinet.identification.band_grains import BandShare, in_classes
 from kikuchinet.identification.similarity import OFFSETS, Similarity, neighbour_similarity, pair_slices
 from kikuchinet.models import NO_ANSWER, Identification
 from kikuchinet.patterns import PatternSource
@@ -153,11 +154,17 @@ class GrainAnswers:
         (grains, classes); equal ones where no pattern shows anything.
     patterns
         (grains,) patterns that count.
+    by_bands
+        bool (grains,), grains that are answered by their band profiles; None where none is.
+    whole_classes
+        Where some are, the classes of the network that answers the others.
     """
 
     classes: tuple[int, ...]
     probabilities: NDArray[np.float64]
     patterns: NDArray[np.int64]
+    by_bands: NDArray[np.bool_] | None = None
+    whole_classes: tuple[int, ...] = ()
 
     @property
     def space_groups(self) -> NDArray[np.int64]:
@@ -175,8 +182,20 @@ class GrainAnswers:
         """(grains,) probability of the likeliest class."""
         return np.asarray(self.probabilities.max(axis=1))
 
+    @property
+    def models(self) -> list[tuple[NDArray[np.int64], tuple[int, ...]]]:
+        """Grains answered by one model, and the classes among which it chose: what all of these share, it assumed."""
+        if self.by_bands is None:
+            return [(np.arange(len(self.patterns)), self.classes)]
+        return [
+            (np.flatnonzero(self.by_bands), self.classes),
+            (np.flatnonzero(~self.by_bands), self.whole_classes),
+        ]
 
-def pool_grains(identification: Identification, grains: Grains) -> GrainAnswers:
+
+def pool_grains(
+    identification: Identification, grains: Grains, bands: BandShare | None = None
+) -> GrainAnswers:
     """Pool the evidence of each grain's patterns, as `Identification.pooled` does.
 
     Parameters
@@ -185,10 +204,33 @@ def pool_grains(identification: Identification, grains: Grains) -> GrainAnswers:
         Answers for n patterns.
     grains
         Their grains.
+    bands
+        Which of them come from band profiles. In a grain that has such, these count and no others; grains that have none are
+        pooled from the answers of the network of whole patterns.
     """
+    if bands is None:
+        probabilities, n = _pooled(identification, grains, np.ones(len(identification), dtype=bool))
+        return GrainAnswers(identification.classes, probabilities, n)
+    probabilities, n = _pooled(identification, grains, bands.speaks)
+    by_bands = n > 0
+    if bands.whole is None:
+        return GrainAnswers(identification.classes, probabilities, n, by_bands, identification.classes)
+    everything = np.ones(len(identification), dtype=bool)
+    others, patterns = _pooled(bands.whole, grains, everything)
+    wider = in_classes(others, bands.whole.classes, identification.classes)
+    probabilities[~by_bands] = wider[~by_bands]
+    return GrainAnswers(
+        identification.classes, probabilities, np.where(by_bands, n, patterns), by_bands, bands.whole.classes
+    )
+
+
+def _pooled(
+    identification: Identification, grains: Grains, where: NDArray[np.bool_]
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Return pooled probabilities (grains, classes) and how many patterns count, (grains,)."""
     floor = 1e-12
     probabilities = identification.probabilities
-    counts = (grains.labels >= 0) & (np.ptp(probabilities, axis=1) > 0.0)
+    counts = where & (grains.labels >= 0) & (np.ptp(probabilities, axis=1) > 0.0)
     labels = grains.labels[counts]
     n = np.bincount(labels, minlength=grains.count)
     logs = np.log(np.maximum(probabilities[counts], floor))
@@ -197,4 +239,4 @@ def pool_grains(identification: Identification, grains: Grains) -> GrainAnswers:
     )
     evidence = sums / (1.0 + (np.maximum(n, 1)[:, None] - 1) * identification.pool_correlation)
     weights = np.exp(evidence - evidence.max(axis=1, keepdims=True, initial=-np.inf))
-    return GrainAnswers(identification.classes, weights / weights.sum(axis=1, keepdims=True), n)
+    return weights / weights.sum(axis=1, keepdims=True), n

@@ -72,8 +72,8 @@ def identify(
     bands
         Whether patterns are answered by their band profiles (`kikuchinet.identification.bands`), and by which model.
         If not given: where neither a model nor adaptation is asked for, every file says where its screen stood, and
-        there are few patterns. Where it is asked for and no file says it, the pattern centre is sought, which takes
-        several good patterns.
+        there are few patterns; of a large scan see `with_bands`. Where it is asked for and no file says it, the pattern
+        centre is sought, which takes several good patterns.
     on_error
         ``raise`` an error where something cannot be read, or ``skip`` it: the result's `failures` names it, and a pattern
         that cannot be read has no answer and the reason.
@@ -123,12 +123,8 @@ def identify(
         tuple(answers), model.card, settings, symbols, failures=tuple(failures or ()), adaptation=adaptation
     )
     if reader is not None:
-        result = with_bands(result, reader, asked=bands is not None)
-    if symbols and result.pooled is not None:
-        result = replace(
-            result, candidates=library_candidates(symbols, result.pooled.space_group, result.card.classes)
-        )
-    return result
+        result = with_bands(result, reader, asked=bands is not None, store=store)
+    return _with_candidates(result)
 
 
 def band_model(bands: bool | str | Path | BandModel | None, *, unasked: bool) -> BandModel | None:
@@ -156,6 +152,7 @@ def with_bands(
     settings: Physics | None = None,
     *,
     asked: bool = False,
+    store: AnswerStore | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> IdentificationResult:
     """Answer patterns by their bands where that can be done; say in the settings why not, where not.
@@ -163,13 +160,17 @@ def with_bands(
     Parameters
     ----------
     result
-        The answers of a network of whole patterns.
+        The answers of a network of whole patterns, with grains where there are scans.
     model
         The model of band profiles.
     settings
         Says where the screen stood. Else the files do, and where they do not, it is found out.
     asked
-        Whether it was asked for: then what stands against it is an error, and there may be any number of patterns.
+        Whether it was asked for: then every pattern is read, whatever their number, and what stands against it is an
+        error. If not, every pattern is read of up to `kikuchinet.identification.band_grains.MOST_PATTERNS`, and of more the
+        best of each grain, which speak for it.
+    store
+        Where readings are kept as they come, and looked up.
     progress
         As for `identify`.
 
@@ -178,16 +179,36 @@ def with_bands(
     kikuchinet.errors.InputError
         It was asked for and cannot be done.
     """
-    from kikuchinet.identification.bands import obstacle, read_bands
+    from kikuchinet.identification.band_grains import MOST_PATTERNS, sample_grains
+    from kikuchinet.identification.bands import DifferentSizes, obstacle, read_bands
     from kikuchinet.identification.physics import Physics
 
     settings = settings or Physics()
-    why = obstacle(result, settings, asked=asked)
-    if why and asked:
-        raise InputError("bands", why)
-    if why:
+    if why := obstacle(result, settings, asked=asked):
         return replace(result, settings={**result.settings, "bands": f"not read: {why}"})
-    return read_bands(result, model, settings, progress=progress)
+    sampled = not asked and len(result.identification) > MOST_PATTERNS
+    try:
+        result = read_bands(
+            result,
+            model,
+            settings,
+            sample=sample_grains(result.answers) if sampled else None,
+            store=store,
+            progress=progress,
+        )
+    except DifferentSizes as error:
+        if asked:
+            raise
+        return replace(result, settings={**result.settings, "bands": f"not read: {error}"})
+    return _with_candidates(result)
+
+
+def _with_candidates(result: IdentificationResult) -> IdentificationResult:
+    """Return a result with the library's crystals that agree with its answer."""
+    if not result.elements or result.pooled is None:
+        return result
+    group = result.pooled.space_group
+    return replace(result, candidates=library_candidates(result.elements, group, result.card.classes))
 
 
 def _answers(

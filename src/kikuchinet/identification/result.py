@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
+    from kikuchinet.identification.band_grains import BandShare
     from kikuchinet.identification.bands import SourceBands
     from kikuchinet.identification.fitting import PhaseFit
     from kikuchinet.patterns import PatternSource
@@ -49,10 +50,11 @@ CSV_COLUMNS = (
 
 EULER_COLUMNS = ("phi1_deg", "Phi_deg", "phi2_deg")
 EXTRA_COLUMNS = (
-    "grain", "grain_space_group", "grain_probability", "grain_sure_level", "grain_sure_value", "candidate", "correlation",
-    *EULER_COLUMNS,
+    "answered_by", "grain", "grain_space_group", "grain_probability", "grain_sure_level", "grain_sure_value",
+    "grain_answered_by", "candidate", "correlation", *EULER_COLUMNS,
 )  # fmt: skip
-"""Columns of patterns.csv after those: of scans, and of patterns that a crystal was fitted to; else empty."""
+"""Columns of patterns.csv after those. All but the first are of scans, and of patterns that a crystal was fitted to, and
+empty elsewhere."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,17 +71,22 @@ class SourceAnswer:
         Image quality per pattern, as `kikuchinet.patterns.quality` gives it.
     grains
         Which patterns belong together; None where they are no scan and no map was given.
+    bands
+        Which answers come from band profiles; None where none does.
     """
 
     source: PatternSource
     identification: Identification
     quality: np.ndarray
     grains: Grains | None = None
+    bands: BandShare | None = None
 
     @cached_property
     def grain_answers(self) -> GrainAnswers | None:
         """What each grain's patterns say together; None without grains."""
-        return None if self.grains is None else pool_grains(self.identification, self.grains)
+        if self.grains is None:
+            return None
+        return pool_grains(self.identification, self.grains, self.bands)
 
     @property
     def by_point(self) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
@@ -139,9 +146,10 @@ class IdentificationResult:
     adaptation
         How the model was fitted to the patterns before it answered; None where that was not asked for.
     bands
-        What the bands of each source's patterns say; empty where patterns were answered as a whole.
+        What the bands of each source's patterns say, or those of each phase of a source where some patterns of each grain
+        were read; empty where patterns were answered as a whole.
     whole
-        Where they were answered by their bands, what the network of whole patterns answered.
+        Where some were answered by their bands, what the network of whole patterns answered.
     """
 
     answers: tuple[SourceAnswer, ...]
@@ -167,10 +175,25 @@ class IdentificationResult:
         Notes
         -----
         Patterns on which the model abstained for want of certainty count: many weak hints may add up to an answer.
-        Patterns without contrast hold no hint and do not.
+        Patterns without contrast hold no hint and do not. Where some patterns were answered by their bands, these count and
+        no others.
         """
         counts = self.shows_something
+        if (spoke := counts & self.by_bands).any():
+            counts = spoke
         return self.identification.pooled(where=counts) if counts.any() else None
+
+    @property
+    def by_bands(self) -> np.ndarray:
+        """(n,) True for patterns that were answered by their bands."""
+        return np.concatenate(
+            [
+                np.zeros(len(answer.identification), dtype=bool)
+                if answer.bands is None
+                else answer.bands.speaks
+                for answer in self.answers
+            ]
+        )
 
     @cached_property
     def shows_something(self) -> np.ndarray:
@@ -345,9 +368,7 @@ class IdentificationResult:
             "pooled": ranking,
             "left_open": [asdict(item) for item in self.look_alikes],
             "scans": [scan_summary(answer) for answer in self.answers if answer.grains is not None],
-            "bands": [
-                bands_summary(one, answer) for one, answer in zip(self.bands, self.answers, strict=False)
-            ],
+            "bands": [bands_summary(one, self.answers[one.source], classes) for one in self.bands],
             "whole_patterns": None if self.whole is None else self.whole.short_summary(),
             "fits": [fit_summary(fit, self.answers[fit.source].source.name) for fit in self.fits],
             "elements": list(self.elements),
@@ -374,6 +395,16 @@ class IdentificationResult:
             "settings": dict(self.settings),
             "kikuchinet": __version__,
         }
+
+    def sampled(self, number: int) -> bool:
+        """Return whether grains of a source are answered by the bands of some of their patterns.
+
+        Parameters
+        ----------
+        number
+            Which of `answers`.
+        """
+        return any(one.source == number and one.grains is not None for one in self.bands)
 
     def short_summary(self) -> dict[str, Any]:
         """Return the model, and the pooled probabilities of its groups."""

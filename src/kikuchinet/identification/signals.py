@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from kikuchinet.crystal import OUTSIDE
 from kikuchinet.identification.grouping import with_grains
 from kikuchinet.identification.levels import LEVELS, level_probabilities
+from kikuchinet.identification.pipeline import band_model, with_bands
 from kikuchinet.identification.pipeline import identify as identify_sources
 from kikuchinet.identification.result import IdentificationResult
 from kikuchinet.models import SpaceGroupModel
@@ -105,9 +106,13 @@ def identify_signal(
         are the signal's own (``signal.xmap``), the identity where it has none: the network finds no orientations.
     """
     source = signal_source(signal)
-    result = identify_sources(source, model, **settings)
+    bands = settings.pop("bands", None)
+    reader = band_model(bands, unasked=model is None and not settings.get("adapt"))
+    result = identify_sources(source, model, bands=False, **settings)
     if grains and result.answers[0].scan_shape is not None:
         result = with_grains(result)
+    if reader is not None:
+        result = with_bands(result, reader, asked=bands is not None, store=settings.get("store"))
     return result_map(result, signal)
 
 

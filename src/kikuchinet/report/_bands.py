@@ -22,17 +22,17 @@ _REACH_DEG = 6.0
 
 
 def band_drawings(result: IdentificationResult) -> list[dict[str, Any]]:
-    """Return, for each source whose bands were read, what the page draws of them.
+    """Return, for each source whose bands were read, or each of its phases, what the page draws of them.
 
     Returns
     -------
     list of dict
-        ``name``, ``patterns``, ``reach`` in degrees, the size of a drawing, and ``families``: of each its indices,
-        the points of its curve as an SVG polyline has them, how much the answer rests on it, and the same in words.
+        ``name``, ``answer``, ``patterns``, ``grains`` (None where every pattern was read), ``reach`` in degrees, the size
+        of a drawing, and ``families``: of each its indices, the points of its curve as an SVG polyline has them, how much
+        the answer rests on it, and the same in words.
     """
     return [
-        _drawing(one, answer.source.name, result.card.classes)
-        for one, answer in zip(result.bands, result.answers, strict=False)
+        _drawing(one, result.answers[one.source].source.name, result.card.classes) for one in result.bands
     ]
 
 
@@ -49,7 +49,9 @@ def _drawing(bands: SourceBands, name: str, classes: tuple[int, ...]) -> dict[st
     runner_up = answer_symbol(bands.runner_up, classes)
     return {
         "name": shown(name),
+        "answer": bands.answer,
         "patterns": len(bands.profiles),
+        "grains": bands.grains,
         "reach": f"{_REACH_DEG:g}",
         "width": _WIDTH,
         "height": _HEIGHT,

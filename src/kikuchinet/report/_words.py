@@ -193,14 +193,27 @@ def _from_bands(result: IdentificationResult) -> list[Markup]:
         return []
     from kikuchinet.indexing.bands import FAMILIES
 
-    weights = np.mean([one.families for one in result.bands], axis=0)
-    leading = [k for k in np.argsort(-weights)[:3] if weights[k] > 0.1]
+    assert result.pooled is not None
     found = []
+    if sampled := [one for one in result.bands if one.grains is not None]:
+        found.append(
+            Markup(
+                "Bands were read of the best patterns of large grains, and {} of {} speak for them. Only these count here; "
+                "points of other grains are answered by the network of whole patterns."
+            ).format(
+                patterns(sum(len(one.patterns) for one in sampled)),
+                "one grain" if (n := sum(one.grains or 0 for one in sampled)) == 1 else f"{n:,} grains",
+            )
+        )
+    # Phases have runners-up of their own.
+    mine = [one for one in result.bands if one.grains is None or one.answer == result.pooled.space_group]
+    weights = np.mean([one.families for one in mine], axis=0) if mine else np.zeros(len(FAMILIES))
+    leading = [k for k in np.argsort(-weights)[:3] if weights[k] > 0.1]
     if leading:
         names = ", ".join("{" + "".join(map(str, FAMILIES[k])) + "}" for k in leading)
         found.append(
             Markup("It was read from band profiles; against {} speak most the bands {}.").format(
-                named(result.bands[0].runner_up, result.card.classes), names
+                named(mine[0].runner_up, result.card.classes), names
             )
         )
     if result.whole is not None and result.whole.pooled is not None:

@@ -145,7 +145,7 @@ def view(result: IdentificationResult, folder: Path, model: SpaceGroupModel | No
         "heats": model is not None,
         "fits": [_fit(fit, result) for fit in result.fits],
         "ladder": result.ladder,
-        "phases": [_phases(answer) for answer in result.answers if answer.phases],
+        "phases": [_phases(result, k) for k, answer in enumerate(result.answers) if answer.phases],
         "tables": [_table(answer) for answer in result.answers if answer.scan_shape is not None],
         "failures": [(name_of(error.subject), name_of(error.cause)) for error in result.failures],
         "data": page_data(result, {row["position"]: row["unread"] for row in pictures}),
@@ -241,8 +241,21 @@ def _part(first: int, size: int, whole: int) -> str:
     return str(first) if last == first else f"{first}–{last}"
 
 
-def _phases(answer: SourceAnswer) -> dict[str, Any]:
-    return {"name": name_of(answer.source.name), "phases": answer.phases}
+def _phases(result: IdentificationResult, number: int) -> dict[str, Any]:
+    answer = result.answers[number]
+    grains, found = answer.grains, answer.grain_answers
+    assert grains is not None
+    assert found is not None
+    by_bands = np.zeros(grains.count, dtype=bool)
+    if found.by_bands is not None and result.sampled(number):
+        by_bands = found.by_bands
+    return {
+        "name": name_of(answer.source.name),
+        "phases": answer.phases,
+        "grains": grains.count,
+        "by_bands": int(by_bands.sum()),
+        "points_by_bands": float(grains.sizes[by_bands].sum() / len(grains.labels)),
+    }
 
 
 def _fit(fit: PhaseFit, result: IdentificationResult) -> dict[str, Any]:
