@@ -44,7 +44,9 @@ def draw_band_explanation(explanation: BandExplanation, classes: tuple[int, ...]
 
     figure = Figure(figsize=(11.0, 5.4), dpi=150, layout="constrained")
     figure.suptitle(title, fontsize=9)
-    pattern_part, profile_part, weight_part = figure.subfigures(1, 3, width_ratios=(0.85, 1.75, 0.95))
+    pattern_part, profile_part, weight_part = figure.subfigures(
+        1, 3, squeeze=False, width_ratios=(0.85, 1.75, 0.95)
+    )[0]
     colors = dict(zip(explanation.speaking(_DRAWN), _COLORS, strict=False))
     _draw_pattern(
         pattern_part.subplots(2, 1), explanation, colors, answer_title(explanation.space_group, classes)
