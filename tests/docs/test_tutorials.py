@@ -21,7 +21,7 @@ def executed(name: str, folder: Path) -> list[str]:
     assert not any(cell.get("outputs") for cell in notebook.cells), (
         "outputs are made by make docs, not committed"
     )
-    NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(folder)}}).execute()
+    NotebookClient(notebook, timeout=900, resources={"metadata": {"path": str(folder)}}).execute()
     return [
         output.get("text", "") + str(output.get("data", ""))
         for cell in notebook.cells
