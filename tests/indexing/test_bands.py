@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 from orix.quaternion import Rotation
 from orix.quaternion.symmetry import Oh
+from sklearn.linear_model import Ridge
 
 from kikuchinet.datasets.geometry import random_quaternions
 from kikuchinet.diffraction import MasterPattern
 from kikuchinet.errors import InputError
 from kikuchinet.indexing import FAMILIES, band_profiles, pooled_profiles
-from kikuchinet.indexing.bands import BINS, REACH, plane_normals
+from kikuchinet.indexing.bands import BINS, CHANNELS, REACH, plane_normals
 from kikuchinet.microscope import Detector, project_batch
 from kikuchinet.microscope.projection import pattern_rays
 
@@ -73,10 +74,62 @@ def test_the_same_as_a_plain_average():
         np.testing.assert_allclose(profile[2, number] * 4 * SHAPE[0], counts[:BINS], atol=0.05)
 
 
+def test_separated_curves_are_the_ridge_regression(nickel):
+    """scikit-learn's, on the matrix of all pixels and bins written out."""
+    rng = np.random.default_rng(4)
+    quaternions = random_quaternions(1, rng)
+    rays, mask = rays_of(quaternions), rng.random(SHAPE) < 0.8
+    (image,) = patterns_of(nickel, quaternions)
+    image = (image - image.mean()) / image.std()
+    rows, columns = np.nonzero(mask)
+    directions = rays[0, 0] + columns[:, None] * rays[0, 1] + rows[:, None] * rays[0, 2]
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    normals, family = plane_normals()
+    place = np.abs(directions @ normals.T) / REACH * BINS - 0.5
+    pixel, plane = np.nonzero(place < BINS - 0.5)
+    at = np.clip(place[pixel, plane], 0.0, BINS - 1.0)
+    low = np.floor(at).astype(int)
+    matrix = np.zeros((len(directions), len(FAMILIES) * BINS + 1))
+    np.add.at(matrix, (pixel, family[plane] * BINS + low), 1.0 - (at - low))
+    np.add.at(matrix, (pixel, family[plane] * BINS + low + 1), at - low)
+    matrix = matrix[:, :-1]
+    values = image[mask] - image[mask].mean()
+    expected = Ridge(alpha=4.0, fit_intercept=False).fit(matrix, values).coef_
+    found = band_profiles(image[None], rays, mask)[0, CHANNELS.index("separated")].ravel()
+
+    def explained(curves):
+        return 1.0 - ((values - matrix @ curves) ** 2).mean() / values.var()
+
+    assert explained(expected) > 0.8
+    assert explained(found) > explained(expected) - 0.01
+    assert np.corrcoef(found, expected)[0, 1] > 0.98
+
+
+def test_separated_curves_do_not_hold_the_bands_that_cross():
+    """{100} bright, all others blank: the mean of {221} shows what crosses it, the separated curve little."""
+    quaternions = random_quaternions(40, np.random.default_rng(5))
+    normals, family = plane_normals()
+    rays = rays_of(quaternions)
+    columns, rows = np.meshgrid(np.arange(SHAPE[1]), np.arange(SHAPE[0]))
+    directions = (
+        rays[:, 0, None, None]
+        + columns[..., None] * rays[:, 1, None, None]
+        + rows[..., None] * rays[:, 2, None, None]
+    )
+    directions /= np.linalg.norm(directions, axis=-1, keepdims=True)
+    images = (np.abs(directions @ normals[family == 0].T) < 0.05).sum(axis=-1)
+    profiles = pooled_profiles(band_profiles(images, rays))
+    bright, dark = FAMILIES.index((1, 0, 0)), FAMILIES.index((2, 2, 1))
+    mean, separated = CHANNELS.index("intensity"), CHANNELS.index("separated")
+    assert np.ptp(profiles[separated, bright]) > 0.8
+    assert np.ptp(profiles[separated, dark]) < 0.5 * np.ptp(profiles[mean, dark])
+
+
 def test_equivalent_orientations_have_the_same_profiles(nickel):
     start = random_quaternions(1, np.random.default_rng(2))
     equivalent = Oh[Oh.improper == 0].outer(Rotation(start)).data.reshape(-1, 4)
-    images = np.repeat(patterns_of(nickel, start), len(equivalent), axis=0)
+    (image,) = patterns_of(nickel, start)
+    images = np.repeat((image - image.mean())[None] / image.std(), len(equivalent), axis=0)
     profiles = band_profiles(images, rays_of(equivalent))
     np.testing.assert_allclose(profiles, np.repeat(profiles[:1], len(profiles), axis=0), atol=2e-2)
 
@@ -97,7 +150,7 @@ def test_nickel_bands_end_at_the_bragg_angle_of_their_first_allowed_reflection(n
 
 
 def test_pooling_weighs_with_the_coverage():
-    profiles = np.zeros((2, 3, 1, 2), dtype=np.float32)
+    profiles = np.zeros((2, 4, 1, 2), dtype=np.float32)
     profiles[0, 0], profiles[1, 0] = 1.0, 4.0
     profiles[0, 2], profiles[1, 2] = [2.0, 0.0], [1.0, 0.0]
     pooled = pooled_profiles(profiles)

@@ -79,7 +79,7 @@ class Profiles:
     Parameters
     ----------
     values
-        float16 (n, 3, families, bins), of `kikuchinet.indexing.bands`.
+        float16 (n, 4, families, bins), of `kikuchinet.indexing.bands`.
     labels
         (n,) indices into the classes.
     masters
@@ -118,6 +118,10 @@ class Profiles:
             np.concatenate([part.scales for part in parts]),
             np.concatenate([part.misorientations_deg for part in parts]),
         )
+
+    def chosen(self, which: NDArray[np.bool_]) -> Profiles:
+        """Return those for which (n,) is true."""
+        return Profiles(*(values[which] for values in vars(self).values()))
 
     def save(self, path: str | Path) -> None:
         """Write an ``.npz`` file, whole or not at all."""

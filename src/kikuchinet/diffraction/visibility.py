@@ -29,8 +29,11 @@ def _strengths(crystal: Crystal) -> tuple[NDArray[np.int64], NDArray[np.float64]
     if crystal.space_group not in range(221, 231):
         return hkl, np.abs(structure_factors(crystal, hkl))
     # |F| has the symmetry of the Laue class: in m-3m one of up to 48 reflections stands for all of them.
-    unique, place = np.unique(np.sort(np.abs(hkl), axis=1), axis=0, return_inverse=True)
-    return hkl, np.abs(structure_factors(crystal, unique))[place.ravel()]
+    # Rows as single numbers: np.unique of rows is twenty times slower.
+    rows = np.sort(np.abs(hkl), axis=1)
+    base = int(rows.max()) + 1
+    _, first, place = np.unique(rows @ [base * base, base, 1], return_index=True, return_inverse=True)
+    return hkl, np.abs(structure_factors(crystal, rows[first]))[place]
 
 
 # Supergroups in class m-3m that a structure takes on when its superlattice reflections vanish: the group, the

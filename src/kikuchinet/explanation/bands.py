@@ -39,7 +39,7 @@ class BandExplanation:
     rays
         float32 (3, 3) where its pixels look in the crystal, `kikuchinet.microscope.projection.pattern_rays`.
     profiles
-        float32 (3, families, bins), `kikuchinet.indexing.band_profiles`.
+        float32 (4, families, bins), `kikuchinet.indexing.band_profiles`.
     space_group, against
         The group whose evidence this is, 0 for outside the model's groups, and the likeliest of the others.
     weights

@@ -59,7 +59,7 @@ class SourceBands:
     patterns
         (n,) the patterns that were read, as numbers within the source.
     profiles
-        float32 (n, 3, families, bins).
+        float32 (n, 4, families, bins).
     orientations
         How the crystal lies, if it is cubic.
     detector
@@ -88,7 +88,7 @@ class SourceBands:
 
     @property
     def pooled_profiles(self) -> NDArray[np.float32]:
-        """float32 (3, families, bins), of all patterns together."""
+        """float32 (4, families, bins), of all patterns together."""
         return pooled_profiles(self.profiles)
 
 

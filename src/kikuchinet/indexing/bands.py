@@ -28,9 +28,14 @@ BINS = 64
 """Points of a profile."""
 REACH = 0.16
 """Sine of the largest angle from the plane (9.2°): 19 Bragg angles of a spacing of 0.5 nm at 20 kV."""
-CHANNELS = ("intensity", "disagreement", "coverage")
-"""What is known at each point: the mean, the standard deviation between equivalent bands, and how many pixels it
-comes from."""
+CHANNELS = ("intensity", "disagreement", "coverage", "separated")
+"""What is known at each point: the mean, the standard deviation between equivalent bands, how many pixels it comes from,
+and the intensity that is left to the family when all families together make up the pattern."""
+
+_PRIOR_PIXELS = 4.0
+"""Pixels that it takes to believe a separated intensity half: noise of a pattern over variance of its profiles."""
+_ITERATIONS = 8
+"""Steps of conjugate gradients. Five are within 1 % of what is explained of a pattern in the end."""
 
 Floats = NDArray[np.float32]
 
@@ -78,9 +83,9 @@ def band_profiles(
     Returns
     -------
     numpy.ndarray
-        float32 (n, 3, families, `BINS`): the `CHANNELS`. Bin i is the angle from the plane whose sine is (i + 1/2)
+        float32 (n, 4, families, `BINS`): the `CHANNELS`. Bin i is the angle from the plane whose sine is (i + 1/2)
         `REACH` / `BINS`, on both sides. The coverage is in pixels, divided by four times the number of rows. Where no
-        pixel is, all three are 0.
+        pixel is, all four are 0.
 
     Raises
     ------
@@ -89,8 +94,17 @@ def band_profiles(
 
     Notes
     -----
-    A pixel counts in the two bins on either side of it, linearly. Crossing bands are averaged with the rest: they are
-    the same for all patterns of a crystal.
+    A pixel counts in the two bins on either side of it, linearly.
+
+    Along a band lie all the bands that cross it, and which of them are on the screen depends on the orientation: to the
+    mean of a weak band they add more than the band itself. So the pattern is also taken for the sum of its bands,
+
+        I(pixel) = mean + sum over planes hkl of p_{hkl}(angle to hkl),
+
+    one unknown curve p a family, and all curves are found together by least squares with a prior of mean 0 (ridge
+    regression). It has families times bins unknowns, and is solved by conjugate gradients with the diagonal as
+    preconditioner (M. R. Hestenes, E. Stiefel, J. Res. Natl. Bur. Stand. 49 (1952) 409). At a zone axis bands do not add
+    up; what remains is about a third of a good pattern's variance, noise included.
     """
     stack = np.ascontiguousarray(images, dtype=np.float32)
     directions = np.ascontiguousarray(rays, dtype=np.float32)
@@ -105,11 +119,14 @@ def band_profiles(
     result = np.zeros((len(stack), len(CHANNELS), len(FAMILIES), BINS), dtype=np.float32)
     sums = np.empty((len(normals), BINS), dtype=np.float32)
     counts = np.empty_like(sums)
+    separated = CHANNELS.index("separated")
     for image, inside, ray, profile in zip(stack, shown, directions, result, strict=True):
         sums[:] = 0.0
         counts[:] = 0.0
         _along_bands(image, inside, ray, normals, sums, counts)
         _over_families(sums, counts, family, np.float32(4 * stack.shape[1]), profile)
+        curves = _separated(image, inside, ray, normals, family, np.float32(_PRIOR_PIXELS), _ITERATIONS)
+        profile[separated] = curves.reshape(len(FAMILIES), BINS)
     return result
 
 
@@ -119,18 +136,19 @@ def pooled_profiles(profiles: Floats) -> Floats:
     Parameters
     ----------
     profiles
-        (n, 3, families, bins).
+        (n, 4, families, bins).
 
     Returns
     -------
     numpy.ndarray
-        float32 (3, families, bins). Intensity and disagreement are averaged with the coverage for weight, the
-        coverage evenly.
+        float32 (4, families, bins). All are averaged with the coverage for weight, the coverage itself evenly.
     """
-    weight = profiles[:, 2:]
+    coverage = CHANNELS.index("coverage")
+    weight = profiles[:, coverage]
     total = weight.sum(axis=0)
-    mean = (profiles[:, :2] * weight).sum(axis=0) / np.where(total > 0, total, 1.0)
-    return np.concatenate([mean, total / len(profiles)]).astype(np.float32)
+    mean = (profiles * weight[:, None]).sum(axis=0) / np.where(total > 0, total, 1.0)
+    mean[coverage] = total / len(profiles)
+    return np.asarray(mean, dtype=np.float32)
 
 
 @nb.njit(fastmath=True, cache=True, nogil=True)
@@ -200,3 +218,90 @@ def _over_families(
                 profile[1, family[first], b] = np.sqrt(spread / counted) if counted > 0.0 else 0.0
                 profile[2, family[first], b] = weight / pixels
         first = last
+
+
+@nb.njit(fastmath=True, cache=True, nogil=True)
+def _separated(
+    image: Floats,
+    mask: NDArray[np.bool_],
+    ray: Floats,
+    normals: Floats,
+    family: NDArray[np.int64],
+    prior: np.float32,
+    iterations: int,
+) -> Floats:
+    """Return the curves (families * bins,) whose sum over all planes is the pattern."""
+    rows, columns = image.shape
+    planes = len(normals)
+    unknowns = (family[-1] + 1) * BINS
+    scale, limit = np.float32(BINS / REACH), np.float32(REACH)
+    half, zero = np.float32(0.5), np.float32(0.0)
+    # Each pixel, and the two neighbouring bins of each plane it is near to: the rows of a sparse matrix.
+    place = np.empty((rows * columns, planes), np.int32)
+    share = np.empty((rows * columns, planes), np.float32)
+    many = np.zeros(rows * columns, np.int64)
+    values = np.empty(rows * columns, np.float32)
+    pixels = 0
+    for r in range(rows):
+        for c in range(columns):
+            if not mask[r, c]:
+                continue
+            x = ray[0, 0] + c * ray[1, 0] + r * ray[2, 0]
+            y = ray[0, 1] + c * ray[1, 1] + r * ray[2, 1]
+            z = ray[0, 2] + c * ray[1, 2] + r * ray[2, 2]
+            length = np.sqrt(x * x + y * y + z * z)
+            near = 0
+            for k in range(planes):
+                sine = abs(normals[k, 0] * x + normals[k, 1] * y + normals[k, 2] * z) / length
+                if sine < limit:
+                    at = sine * scale - half
+                    low = int(np.floor(at))
+                    # Within half a bin of the plane and of the end there is one bin only.
+                    single = low < 0 or low >= BINS - 1
+                    low = min(max(low, 0), BINS - 1)
+                    place[pixels, near] = family[k] * BINS + low
+                    share[pixels, near] = zero if single else np.float32(at - low)
+                    near += 1
+            many[pixels] = near
+            values[pixels] = image[r, c]
+            pixels += 1
+    # One bin more than there are: the last has a neighbour, of weight 0.
+    curves = np.zeros(unknowns + 1, np.float32)
+    if pixels == 0:
+        return curves[:unknowns]
+    mean = values[:pixels].mean()
+    residual, diagonal = np.zeros_like(curves), np.full_like(curves, prior)
+    for i in range(pixels):
+        value = values[i] - mean
+        for n in range(many[i]):
+            j, upper = place[i, n], share[i, n]
+            lower = np.float32(1.0) - upper
+            residual[j] += lower * value
+            residual[j + 1] += upper * value
+            diagonal[j] += lower
+            diagonal[j + 1] += upper
+    scaled = residual / diagonal
+    direction = scaled.copy()
+    size = np.sum(residual * scaled)
+    for _ in range(iterations):
+        image_of = prior * direction
+        for i in range(pixels):
+            value = zero
+            for n in range(many[i]):
+                j = place[i, n]
+                value += direction[j] + share[i, n] * (direction[j + 1] - direction[j])
+            for n in range(many[i]):
+                j, upper = place[i, n], share[i, n]
+                image_of[j] += (np.float32(1.0) - upper) * value
+                image_of[j + 1] += upper * value
+        curvature = np.sum(direction * image_of)
+        if not curvature > 0.0:
+            break
+        step = size / curvature
+        curves += step * direction
+        residual -= step * image_of
+        scaled = residual / diagonal
+        before, size = size, np.sum(residual * scaled)
+        direction = scaled + (size / before) * direction
+    # Where no pixel is, the prior's mean stands: 0.
+    return curves[:unknowns]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from orix.quaternion import Rotation
-from scipy.optimize import least_squares
 
 from kikuchinet.errors import InputError
 from kikuchinet.microscope.detector import Detector
@@ -21,6 +21,11 @@ Mask = NDArray[np.bool_]
 #: no longer a staircase of slopes.
 _STEP_RAD = 2.5e-3
 _STEP_CENTER = 2e-3
+_SMALLEST_STEP = 0.02
+"""Of these: 0.003° and 4e-5. Where every part of a step is smaller the fit has ended."""
+_DAMPING, _DAMPING_FACTOR = 1e-3, 10.0
+_FLOATS = 6_000_000
+"""Pixels that are simulated at once."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,8 +100,12 @@ def refine(
     -----
     With both patterns brought to mean 0 and norm 1, half the sum of squared differences is 1 - r, r being the
     normalised cross-correlation, so the largest r is a problem of least squares and is solved as one
-    (Levenberg-Marquardt, from MINPACK). One pattern fixes how crystal and screen lie to each other: a wrong tilt of
+    (Levenberg-Marquardt [1]_, many patterns at once; of each the derivatives are central differences). One pattern fixes how crystal and screen lie to each other: a wrong tilt of
     sample or detector goes into the orientation and does not change the fit.
+
+    References
+    ----------
+    .. [1] D. W. Marquardt, J. Soc. Indust. Appl. Math. 11 (1963) 431-441.
 
     See Also
     --------
@@ -113,18 +122,31 @@ def refine(
         )
     centers = np.broadcast_to(centers, (len(stack), 3))
     texels = interleave(master.upper, master.lower)
-    all_masks = np.ones(stack.shape, dtype=bool) if masks is None else np.broadcast_to(masks, stack.shape)
-    quaternions, found, before, after = np.empty_like(starts), np.empty((len(stack), 3)), [], []
-    for k in range(len(stack)):
-        fit = _Fit(stack[k], all_masks[k], master, texels, starts[k], centers[k], detector, high_pass)
-        first = np.zeros(6 if fit_center else 3)
-        result = least_squares(
-            fit.residuals, first, fit.jacobian, method="lm", max_nfev=evaluations, xtol=1e-5
-        )
-        quaternions[k], found[k] = (part[0] for part in fit.place(result.x[None]))
-        before.append(fit.correlation(first))
-        after.append(fit.correlation(result.x))
-    return Refinement(Rotation(quaternions), found, np.array(after), np.array(before))
+    parameters = 6 if fit_center else 3
+    quaternions, found = np.empty_like(starts), np.empty((len(stack), 3))
+    before, after = np.empty(len(stack)), np.empty(len(stack))
+    for mask, those in _by_mask(masks, stack.shape):
+        at_once = max(1, _FLOATS // ((2 * parameters + 1) * max(1, int(mask.sum()))))
+        for first in range(0, len(those), at_once):
+            mine = those[first : first + at_once]
+            fits = _Fits(stack[mine], mask, master, texels, starts[mine], centers[mine], detector, high_pass)
+            offsets, before[mine], after[mine] = fits.best(parameters, evaluations)
+            quaternions[mine], found[mine] = fits.place(np.arange(len(mine)), offsets)
+    return Refinement(Rotation(quaternions), found, after, before)
+
+
+def _by_mask(masks: Mask | None, shape: tuple[int, ...]) -> Iterator[tuple[Mask, NDArray[np.int64]]]:
+    """Yield each different mask (rows, columns) and the numbers of the patterns that it belongs to."""
+    everyone = np.arange(shape[0])
+    if masks is None:
+        yield np.ones(shape[1:], dtype=bool), everyone
+    elif np.ndim(masks) == 2:
+        yield np.asarray(masks), everyone
+    else:
+        flat = np.broadcast_to(masks, shape).reshape(shape[0], -1)
+        kinds, which = np.unique(flat, axis=0, return_inverse=True)
+        for number, kind in enumerate(kinds):
+            yield kind.reshape(shape[1:]), everyone[which.ravel() == number]
 
 
 def normalised(images: Images, mask: Mask, high_pass: float) -> Images:
@@ -146,10 +168,11 @@ def normalised(images: Images, mask: Mask, high_pass: float) -> Images:
     """
     if high_pass > 0:
         images = without_average(images, mask, high_pass)
-    values = images[:, mask]
+    values = images.reshape(len(images), mask.size) if mask.all() else images[:, mask]
     values = values - values.mean(axis=1, keepdims=True, dtype=np.float64).astype(np.float32)
     norm = np.sqrt(np.einsum("ij,ij->i", values, values, dtype=np.float64))[:, None]
-    return np.asarray(values / np.where(norm > 0, norm, np.inf), dtype=np.float32)
+    values *= (1.0 / np.where(norm > 0, norm, np.inf)).astype(np.float32)
+    return np.asarray(values, dtype=np.float32)
 
 
 def without_average(images: Images, mask: Mask, sigma: float) -> Images:
@@ -184,57 +207,66 @@ def without_average(images: Images, mask: Mask, sigma: float) -> Images:
 
 
 def turned(start: NDArray[np.float64], vectors: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return a quaternion after small turns of the sample: start ⊗ exp(vector / 2), (n, 4).
+    """Return quaternions after small turns of the sample: start ⊗ exp(vector / 2), (n, 4).
 
     Parameters
     ----------
     start
-        (4,) unit quaternion, scalar first.
+        (4,) or (n, 4) unit quaternions, scalar first.
     vectors
         (n, 3) axis times angle in radians.
     """
     half = 0.5 * vectors
-    angle = np.linalg.norm(half, axis=1, keepdims=True)
-    turn = np.concatenate([np.cos(angle), half * np.sinc(angle / np.pi)], axis=1)
-    a, b, c, d = start
-    product = np.array([[a, -b, -c, -d], [b, a, -d, c], [c, d, a, -b], [d, -c, b, a]])
-    return np.asarray(turn @ product.T)
+    angle = np.linalg.norm(half, axis=1)
+    e, (f, g, h) = np.cos(angle), half.T * np.sinc(angle / np.pi)
+    a, b, c, d = np.broadcast_to(start, (len(vectors), 4)).T
+    return np.stack(
+        [
+            a * e - b * f - c * g - d * h,
+            a * f + b * e + c * h - d * g,
+            a * g - b * h + c * e + d * f,
+            a * h + b * g - c * f + d * e,
+        ],
+        axis=1,
+    )
 
 
-class _Fit:
-    """One pattern and the simulated ones around its starting point."""
+class _Fits:
+    """Patterns of one mask and the simulated ones around their starting points."""
 
     def __init__(
         self,
-        pattern: Images,
+        patterns: Images,
         mask: Mask,
         master: HasHemispheres,
         texels: Images,
-        start: NDArray[np.float64],
-        center: NDArray[np.float64],
+        starts: NDArray[np.float64],
+        centers: NDArray[np.float64],
         detector: Detector,
         high_pass: float,
     ) -> None:
         self.mask, self.high_pass = mask, high_pass
         self.master, self.texels = master, texels
-        self.start, self.center, self.detector = start, center, detector
+        self.starts, self.centers, self.detector = starts, centers, detector
         if not mask.any():
             raise InputError("refinement", "a mask leaves nothing of its pattern")
-        self.measured = normalised(pattern[None], mask, high_pass)[0].astype(np.float64)
-        if not self.measured.any():
+        self.measured = normalised(patterns, mask, high_pass)
+        if not self.measured.any(axis=1).all():
             raise InputError("refinement", "a pattern is blank")
 
-    def place(self, offsets: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return quaternions (n, 4) and pattern centres (n, 3) of offsets (n, 3 or 6), in units of the steps."""
-        centers = np.tile(self.center, (len(offsets), 1))
+    def place(
+        self, which: NDArray[np.int64], offsets: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return quaternions (n, 4) and pattern centres (n, 3) of patterns' offsets (n, 3 or 6), in units of the steps."""
+        centers = self.centers[which].copy()
         if offsets.shape[1] == 6:
             centers += _STEP_CENTER * offsets[:, 3:]
         # Behind the screen there is nothing to see: a step that far is taken back by the fit.
         centers[:, 2] = np.maximum(centers[:, 2], 0.05)
-        return turned(self.start, _STEP_RAD * offsets[:, :3]), centers
+        return turned(self.starts[which], _STEP_RAD * offsets[:, :3]), centers
 
-    def _simulated(self, offsets: NDArray[np.float64]) -> NDArray[np.float64]:
-        quaternions, centers = self.place(offsets)
+    def _simulated(self, which: NDArray[np.int64], offsets: NDArray[np.float64]) -> Images:
+        quaternions, centers = self.place(which, offsets)
         screen = self.detector
         images = project_batch(
             self.master.upper,
@@ -248,18 +280,52 @@ class _Fit:
             sample_tilt_deg=screen.sample_tilt_deg,
             texels=self.texels,
         )
-        return normalised(images, self.mask, self.high_pass).astype(np.float64)
+        return normalised(images, self.mask, self.high_pass)
 
-    def residuals(self, offset: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return simulated less measured pattern, (pixels,)."""
-        return np.asarray(self._simulated(offset[None])[0] - self.measured)
+    def _derivatives(self, which: NDArray[np.int64], offsets: NDArray[np.float64]) -> Images:
+        """Return the central differences (n, parameters, pixels) of the simulated patterns."""
+        count, parameters = offsets.shape
+        steps = 0.5 * np.eye(parameters)
+        around = np.concatenate([offsets[:, None] + steps, offsets[:, None] - steps], axis=1)
+        images = self._simulated(np.repeat(which, 2 * parameters), around.reshape(-1, parameters))
+        images = images.reshape(count, 2, parameters, images.shape[1])
+        return images[:, 0] - images[:, 1]
 
-    def jacobian(self, offset: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the derivatives of the residuals, (pixels, parameters), central differences."""
-        steps = 0.5 * np.eye(len(offset))
-        images = self._simulated(np.concatenate([offset + steps, offset - steps]))
-        return np.asarray((images[: len(offset)] - images[len(offset) :]).T)
+    def best(
+        self, parameters: int, evaluations: int
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+        """Return the offsets (n, parameters) of the best fits, and the correlations (n,) before and after."""
+        count = len(self.measured)
+        everyone = np.arange(count)
+        offsets = np.zeros((count, parameters))
+        images = self._simulated(everyone, offsets)
+        before = _products(images, self.measured)
+        after = before.copy()
+        slopes, curvatures = np.empty((count, parameters)), np.empty((count, parameters, parameters))
+        damping = np.full(count, _DAMPING)
+        moved, active = np.ones(count, dtype=bool), np.ones(count, dtype=bool)
+        for _ in range(evaluations):
+            (there,) = np.nonzero(active & moved)
+            derivatives = self._derivatives(there, offsets[there])
+            slopes[there] = np.einsum("nkp,np->nk", derivatives, images[there] - self.measured[there])
+            curvatures[there] = derivatives @ derivatives.swapaxes(1, 2)
+            (mine,) = np.nonzero(active)
+            scale = np.einsum("nkk->nk", curvatures[mine]) + np.finfo(np.float32).tiny
+            damped = curvatures[mine] + np.einsum("n,nk,kl->nkl", damping[mine], scale, np.eye(parameters))
+            step = -np.linalg.solve(damped, slopes[mine][..., None])[..., 0]
+            trial = offsets[mine] + step
+            tried = self._simulated(mine, trial)
+            values = _products(tried, self.measured[mine])
+            better = values > after[mine]
+            moved[mine] = better
+            offsets[mine[better]], after[mine[better]] = trial[better], values[better]
+            images[mine[better]] = tried[better]
+            damping[mine] *= np.where(better, 1.0 / _DAMPING_FACTOR, _DAMPING_FACTOR)
+            active[mine] = np.abs(step).max(axis=1) > _SMALLEST_STEP
+            if not active.any():
+                break
+        return offsets, before, after
 
-    def correlation(self, offset: NDArray[np.float64]) -> float:
-        """Return the normalised cross-correlation."""
-        return float(self._simulated(offset[None])[0] @ self.measured)
+
+def _products(first: Images, second: Images) -> NDArray[np.float64]:
+    return np.einsum("np,np->n", first, second, dtype=np.float64)

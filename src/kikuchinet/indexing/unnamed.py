@@ -9,6 +9,7 @@ from functools import cache, cached_property
 import numpy as np
 from numpy.typing import NDArray
 from orix.quaternion import Rotation
+from orix.quaternion.symmetry import Oh
 from orix.sampling import get_sample_fundamental
 from scipy.cluster.vq import kmeans2
 from scipy.ndimage import gaussian_filter
@@ -21,7 +22,7 @@ from kikuchinet.microscope.projection import interleave, pattern_rays, project_b
 
 SPACING_DEG = 4.0
 """Mean distance of the orientations that are compared."""
-SEARCH_ROWS, REFINE_ROWS = 36, 48
+SEARCH_ROWS, REFINE_ROWS = 36, 64
 """Heights at which orientations are searched and refined."""
 CENTERS: tuple[tuple[float, float, float], ...] = tuple(
     (0.5, y, z) for y in (0.15, 0.24, 0.33, 0.42, 0.51) for z in (0.42, 0.51, 0.6, 0.69, 0.78, 0.87)
@@ -31,7 +32,13 @@ _COARSE_DEG, _COARSE_ROWS = 6.0, 24
 _CENTERS_REFINED = 3
 _M3M = 221
 _BATCH = 1024
-_EVALUATIONS = 16
+_ROUGH_EVALUATIONS, _EVALUATIONS = 6, 12
+_KEPT_CANDIDATES = 5
+_APART_DEG = 6.0
+_PEAKS_AMONG = 400
+"""Orientations among which those that are not alike are looked for."""
+_AT_ONCE = 1000
+"""Patterns that are searched at once: 70 MB of correlations."""
 _GROUP = 4
 _HIGH_PASS = 0.15
 """Standard deviation of the average that is taken off a template, of its half-width: 11°, about an eighth of a
@@ -127,7 +134,7 @@ class CubicFinder:
         detector: Detector,
         *,
         mask: NDArray[np.bool_] | None = None,
-        candidates: int = 3,
+        candidates: int = 20,
         fit_center: bool = True,
         groups: NDArray[np.int64] | None = None,
     ) -> CubicOrientations:
@@ -142,7 +149,7 @@ class CubicFinder:
         mask
             bool (rows, columns), True on the screen; all of it if not given.
         candidates
-            How many of the best pairs of template and orientation are refined.
+            How many of the best orientations that are not alike are refined roughly; the best five of them go on.
         fit_center
             Whether the pattern centre is refined as well: for each pattern, and then once more with the median of its
             group, for a pattern by itself tells a shift of the centre badly from a turn of the crystal.
@@ -167,42 +174,20 @@ class CubicFinder:
         if candidates < 1:
             raise InputError("orientations", f"{candidates} candidates are none")
         inside = np.ones(detector.shape, dtype=bool) if mask is None else np.asarray(mask, dtype=bool)
-        starts, which, _ = self._searched(
-            stack, detector, inside, candidates, rows=SEARCH_ROWS, grid=_grid(SPACING_DEG)
-        )
-        shape = _height(detector.shape, REFINE_ROWS)
-        small, seen, screen = resample(stack, shape), _shrunk(inside, shape), replace(detector, shape=shape)
-        blank = np.ptp(small[:, seen], axis=1) == 0
-        found = CubicOrientations(
-            quaternions=starts[:, 0].copy(),
-            pattern_centers=np.tile(detector.pattern_center, (len(stack), 1)),
-            correlations=np.full(len(stack), -1.0),
-            templates=which[:, 0].copy(),
-        )
-        for rank in range(candidates):
-            for number in np.unique(which[:, rank]):
-                (mine,) = np.nonzero((which[:, rank] == number) & ~blank)
-                if not mine.size:
-                    continue
-                fit = refine(
-                    small[mine],
-                    self._ready[number],
-                    Rotation(starts[mine, rank]),
-                    screen,
-                    masks=seen,
-                    fit_center=fit_center,
-                    evaluations=_EVALUATIONS,
-                )
-                better = fit.correlations > found.correlations[mine]
-                places = mine[better]
-                found.quaternions[places] = fit.rotations.data.reshape(-1, 4)[better]
-                found.pattern_centers[places] = fit.pattern_centers[better]
-                found.correlations[places] = fit.correlations[better]
-                found.templates[places] = number
+        starts = self._distinct(stack, detector, inside, candidates)
+        rough = _Comparison(stack, detector, inside, SEARCH_ROWS)
+        self._refine(rough, starts, fit_center=False, evaluations=_ROUGH_EVALUATIONS)
+        fine = _Comparison(stack, detector, inside, REFINE_ROWS)
+        found = starts.best(_KEPT_CANDIDATES)
+        self._refine(fine, found, fit_center=fit_center, evaluations=_EVALUATIONS)
         if fit_center:
             numbers = np.zeros(len(stack), dtype=np.int64) if groups is None else np.asarray(groups)
-            self._share_centers(found, numbers, small, seen, screen)
-        return found
+            shared = found.share_centers(numbers, ~fine.blank)
+            self._refine(fine, found, only=shared, fit_center=False, evaluations=_EVALUATIONS)
+        best = found.best(1)
+        return CubicOrientations(
+            best.quaternions[:, 0], best.centers[:, 0], best.correlations[:, 0], best.templates[:, 0]
+        )
 
     def seek_center(
         self,
@@ -242,10 +227,8 @@ class CubicFinder:
         first = []
         for center in centers:
             screen = replace(detector, pattern_center=center)
-            _, _, scores = self._searched(
-                stack, screen, inside, 1, rows=_COARSE_ROWS, grid=_grid(_COARSE_DEG)
-            )
-            first.append(float(scores.mean()))
+            scores, _ = self._searched(stack, screen, inside, rows=_COARSE_ROWS, grid=_grid(_COARSE_DEG))
+            first.append(float(scores.max(axis=1).mean()))
         best: tuple[float, Detector] | None = None
         for place in np.argsort(-np.asarray(first), kind="stable")[:_CENTERS_REFINED]:
             screen = replace(detector, pattern_center=centers[place])
@@ -258,64 +241,74 @@ class CubicFinder:
         assert best is not None
         return best[1]
 
-    def _share_centers(
+    def _refine(
         self,
-        found: CubicOrientations,
-        groups: NDArray[np.int64],
-        small: Floats,
-        seen: NDArray[np.bool_],
-        screen: Detector,
+        comparison: _Comparison,
+        candidates: _Candidates,
+        *,
+        only: NDArray[np.bool_] | None = None,
+        fit_center: bool,
+        evaluations: int,
     ) -> None:
-        """Refine orientations once more, with the median pattern centre of each group of at least `_GROUP` patterns."""
-        shown = found.correlations > -1.0
-        shared = np.zeros(len(groups), dtype=bool)
-        for number in np.unique(groups[shown]):
-            (mine,) = np.nonzero((groups == number) & shown)
-            if len(mine) >= _GROUP:
-                # Of the better half: where the orientation is wrong, so is the centre.
-                best = mine[np.argsort(-found.correlations[mine], kind="stable")[: (len(mine) + 1) // 2]]
-                found.pattern_centers[mine] = np.median(found.pattern_centers[best], axis=0)
-                shared[mine] = True
-        for number in np.unique(found.templates[shared]):
-            (mine,) = np.nonzero((found.templates == number) & shared)
+        """Refine all candidates of the patterns that are not blank, in place."""
+        wanted = ~comparison.blank if only is None else only & ~comparison.blank
+        for number in np.unique(candidates.templates[wanted]):
+            which, rank = np.nonzero((candidates.templates == number) & wanted[:, None])
             fit = refine(
-                small[mine],
+                comparison.patterns[which],
                 self._ready[number],
-                Rotation(found.quaternions[mine]),
-                screen,
-                pattern_centers=found.pattern_centers[mine],
-                masks=seen,
-                fit_center=False,
-                evaluations=_EVALUATIONS,
+                Rotation(candidates.quaternions[which, rank]),
+                comparison.detector,
+                pattern_centers=candidates.centers[which, rank],
+                masks=comparison.mask,
+                fit_center=fit_center,
+                evaluations=evaluations,
             )
-            found.quaternions[mine] = fit.rotations.data.reshape(-1, 4)
-            found.correlations[mine] = fit.correlations
+            candidates.quaternions[which, rank] = fit.rotations.data.reshape(-1, 4)
+            candidates.centers[which, rank] = fit.pattern_centers
+            candidates.correlations[which, rank] = fit.correlations
+
+    def _distinct(
+        self, stack: Floats, detector: Detector, inside: NDArray[np.bool_], count: int
+    ) -> _Candidates:
+        """Return the orientations of a pattern that correlate best and are not alike."""
+        grid = _grid(SPACING_DEG)
+        quaternions = np.empty((len(stack), count, 4))
+        templates = np.empty((len(stack), count), dtype=np.int64)
+        for first in range(0, len(stack), _AT_ONCE):
+            part = slice(first, first + _AT_ONCE)
+            scores, which = self._searched(stack[part], detector, inside, rows=SEARCH_ROWS, grid=grid)
+            for pattern, (values, numbers) in enumerate(zip(scores, which, strict=True), first):
+                places = _apart(values, grid, count)
+                quaternions[pattern] = grid[places]
+                templates[pattern] = numbers[places]
+        centers = np.broadcast_to(np.asarray(detector.pattern_center), (len(stack), count, 3)).copy()
+        return _Candidates(quaternions, centers, np.full((len(stack), count), -1.0), templates)
 
     def _searched(
         self,
         stack: Floats,
         detector: Detector,
         inside: NDArray[np.bool_],
-        best: int,
         *,
         rows: int,
         grid: NDArray[np.float64],
-    ) -> tuple[NDArray[np.float64], NDArray[np.int64], Floats]:
-        """Return the orientations (n, best, 4) that correlate best, their templates (n, best) and the correlations."""
-        shape = _height(detector.shape, rows)
-        seen, screen = _shrunk(inside, shape), replace(detector, shape=shape)
-        measured = normalised(resample(stack, shape), seen, 0.0)
-        scores = np.full((len(stack), best), -np.inf, dtype=np.float32)
-        where = np.zeros((len(stack), best), dtype=np.int64)
+    ) -> tuple[Floats, NDArray[np.int16]]:
+        """Return the correlation (n, m) with each orientation's best template, and which one that is."""
+        comparison = _Comparison(stack, detector, inside, rows)
+        seen, screen = comparison.mask, comparison.detector
+        measured = normalised(comparison.patterns, seen, 0.0)
+        scores = np.full((len(stack), len(grid)), -np.inf, dtype=np.float32)
+        which = np.zeros((len(stack), len(grid)), dtype=np.int16)
         for number, template in enumerate(self._ready):
             for first in range(0, len(grid), _BATCH):
-                part = grid[first : first + _BATCH]
+                part = slice(first, first + _BATCH)
                 images = project_batch(
                     template.upper,
                     template.lower,
-                    part,
+                    grid[part],
                     screen.pattern_center,
-                    shape,
+                    screen.shape,
                     tilt_deg=screen.tilt_deg,
                     azimuthal_deg=screen.azimuthal_deg,
                     twist_deg=screen.twist_deg,
@@ -323,14 +316,58 @@ class CubicFinder:
                     texels=template.texels,
                 )
                 values = measured @ normalised(images, seen, 0.0).T
-                kept = min(best, len(part))
-                top = np.argpartition(-values, kept - 1, axis=1)[:, :kept]
-                scores = np.concatenate([scores, np.take_along_axis(values, top, axis=1)], axis=1)
-                where = np.concatenate([where, number * len(grid) + first + top], axis=1)
-                order = np.argsort(-scores, axis=1, kind="stable")[:, :best]
-                scores = np.take_along_axis(scores, order, axis=1)
-                where = np.take_along_axis(where, order, axis=1)
-        return grid[where % len(grid)], where // len(grid), scores
+                better = values > scores[:, part]
+                which[:, part][better] = number
+                np.maximum(scores[:, part], values, out=scores[:, part])
+        return scores, which
+
+
+@dataclass(eq=False)
+class _Candidates:
+    """Orientations that patterns may have: (n, k, 4), (n, k, 3), (n, k) and (n, k)."""
+
+    quaternions: NDArray[np.float64]
+    centers: NDArray[np.float64]
+    correlations: NDArray[np.float64]
+    templates: NDArray[np.int64]
+
+    def best(self, count: int) -> _Candidates:
+        """Return the candidates of each pattern that correlate best, best first."""
+        order = np.argsort(-self.correlations, axis=1, kind="stable")[:, :count]
+        every = np.arange(len(order))[:, None]
+        return _Candidates(
+            self.quaternions[every, order],
+            self.centers[every, order],
+            self.correlations[every, order],
+            self.templates[every, order],
+        )
+
+    def share_centers(self, groups: NDArray[np.int64], shown: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Give all patterns of a group of at least `_GROUP` the median pattern centre of the best half of them.
+
+        Returns which patterns (n,) that concerns. In the worse half the orientation may be wrong, and then the centre is.
+        """
+        best = self.best(1)
+        shared = np.zeros(len(groups), dtype=bool)
+        for number in np.unique(groups[shown]):
+            (mine,) = np.nonzero((groups == number) & shown)
+            if len(mine) >= _GROUP:
+                order = np.argsort(-best.correlations[mine, 0], kind="stable")
+                good = mine[order[: (len(mine) + 1) // 2]]
+                self.centers[mine] = np.median(best.centers[good, 0], axis=0)
+                shared[mine] = True
+        return shared
+
+
+class _Comparison:
+    """Patterns, screen and mask at the height at which they are compared."""
+
+    def __init__(self, stack: Floats, detector: Detector, inside: NDArray[np.bool_], rows: int) -> None:
+        shape = _height(detector.shape, rows)
+        self.patterns = resample(stack, shape)
+        self.mask = _shrunk(inside, shape)
+        self.detector = replace(detector, shape=shape)
+        self.blank = np.ptp(self.patterns[:, self.mask], axis=1) == 0
 
 
 def templates_of(masters: NDArray[np.floating], count: int, *, seed: int = 0, half_width: int = 60) -> Floats:
@@ -379,6 +416,33 @@ def templates_of(masters: NDArray[np.floating], count: int, *, seed: int = 0, ha
 def _grid(spacing_deg: float) -> NDArray[np.float64]:
     """Return orientations (m, 4) all over the fundamental zone of m-3m."""
     return np.asarray(get_sample_fundamental(spacing_deg, space_group=_M3M).data, dtype=np.float64)
+
+
+@cache
+def _rotations() -> NDArray[np.float64]:
+    """Return the rotations of m-3m, (24, 4)."""
+    return np.asarray(Oh.proper_subgroup.data, dtype=np.float64)
+
+
+def _apart(scores: Floats, grid: NDArray[np.float64], count: int) -> list[int]:
+    """Return the places of the best orientations that lie `_APART_DEG` from one another, best first.
+
+    Where there are fewer, the last of them stands for the rest.
+    """
+    top = np.argpartition(-scores, min(_PEAKS_AMONG, len(scores)) - 1)[:_PEAKS_AMONG]
+    top = top[np.argsort(-scores[top], kind="stable")]
+    orientations = Rotation(grid[top])
+    left = np.ones(len(top), dtype=bool)
+    limit = np.cos(np.deg2rad(_APART_DEG) / 2.0)
+    found: list[int] = []
+    for place in range(len(top)):
+        if left[place]:
+            found.append(int(top[place]))
+            if len(found) == count:
+                break
+            alike = (Rotation(_rotations()) * orientations[place]).data @ grid[top].T
+            left &= np.abs(alike).max(axis=0) < limit
+    return found + [found[-1]] * (count - len(found))
 
 
 def _height(shape: tuple[int, int], rows: int) -> tuple[int, int]:

@@ -79,15 +79,20 @@ class BandNetwork(nn.Module):
         )
         # Orientations of patterns are found with them: a model is no use without, so they are in its file.
         self.register_buffer("templates", torch.zeros(templates))
-        self.register_buffer("scale", torch.tensor([_SCALE, _SCALE, 1.0]).reshape(1, 3, 1, 1))
+        self.register_buffer(
+            "scale",
+            torch.tensor([1.0 if channel == "coverage" else _SCALE for channel in CHANNELS]).reshape(
+                1, -1, 1, 1
+            ),
+        )
 
     def each(self, profiles: Tensor) -> Tensor:
-        """Return the logits of each member, (members, n, classes), of profiles (n, 3, families, bins)."""
+        """Return the logits of each member, (members, n, classes), of profiles (n, 4, families, bins)."""
         scaled = profiles * self.scale
         return torch.stack([member(scaled) for member in self.members])
 
     def forward(self, profiles: Tensor) -> Tensor:
-        """Return logits (n, classes) of profiles (n, 3, families, bins)."""
+        """Return logits (n, classes) of profiles (n, 4, families, bins)."""
         return self.each(profiles).mean(dim=0)
 
 
@@ -100,7 +105,7 @@ class BandReading:
     identification
         Probabilities and answers, pattern by pattern.
     profiles
-        float32 (n, 3, families, bins).
+        float32 (n, 4, families, bins).
     orientations
         How the crystal lies, if it is cubic.
     """
@@ -114,7 +119,7 @@ class BandReading:
 
     @property
     def pooled_profiles(self) -> NDArray[np.float32]:
-        """float32 (3, families, bins), of all patterns together."""
+        """float32 (4, families, bins), of all patterns together."""
         return pooled_profiles(self.profiles)
 
 
@@ -146,7 +151,7 @@ class BandModel:
 
     @torch.inference_mode()
     def logits(self, profiles: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
-        """Return the raw outputs (n, classes) for band profiles (n, 3, families, bins)."""
+        """Return the raw outputs (n, classes) for band profiles (n, 4, families, bins)."""
         values = torch.from_numpy(np.ascontiguousarray(profiles, dtype=np.float32))
         return np.asarray(self.network(values).double().numpy())
 
@@ -158,7 +163,7 @@ class BandModel:
         Parameters
         ----------
         profiles
-            (n, 3, families, bins).
+            (n, 4, families, bins).
         column, other
             Of the two answers among the classes.
 
@@ -173,10 +178,11 @@ class BandModel:
             scaled = self.logits(values) / self.card.temperature
             return float((scaled[:, column] - scaled[:, other]).mean())
 
+        told = [place for place, channel in enumerate(CHANNELS) if channel != "coverage"]
         whole, falls = odds(profiles), []
         for family in range(profiles.shape[2]):
             without = np.array(profiles, dtype=np.float32)
-            without[:, :2, family] = 0.0
+            without[:, told, family] = 0.0
             falls.append(whole - odds(without))
         return np.asarray(falls)
 

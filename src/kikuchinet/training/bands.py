@@ -25,6 +25,7 @@ from kikuchinet.datasets.labels import check_labels
 from kikuchinet.datasets.masters_config import MastersConfig
 from kikuchinet.datasets.profiles import ProfileMaker, Profiles, ProfilesConfig, finder_of
 from kikuchinet.errors import InputError
+from kikuchinet.indexing.bands import CHANNELS
 from kikuchinet.indexing.unnamed import CubicFinder
 from kikuchinet.models.band_network import BandModel, BandNetwork, load_band_model
 from kikuchinet.models.card import CARD_FILE, ModelCard, check_classes
@@ -85,6 +86,7 @@ class LearningConfig:
     noise: float = 0.0
     pooled: float = 0.5
     mixed: float = 0.0
+    misorientation_deg: float = 1.5
 
     def __post_init__(self) -> None:
         if min(self.epochs, self.batch_size, self.width, self.members) < 1 or self.learning_rate <= 0.0:
@@ -318,6 +320,7 @@ def fit_bands(
     from rich.progress import Progress
 
     learning = config.learning
+    profiles = profiles.chosen(~(profiles.misorientations_deg > learning.misorientation_deg))
     devices: list[int] = []
     with torch.random.fork_rng(devices):
         torch.manual_seed(config.seed)
@@ -385,18 +388,20 @@ def _pooled(values: Tensor, members: Tensor, chosen: Tensor, share: float) -> Te
         torch.rand(n) < share, torch.where(torch.rand(n) < 0.5, 2, _LARGEST_POOL), torch.ones(())
     )
     first, size = members[chosen].unbind(1)
-    total = own[:, 2:].clone()
-    sums = own[:, :2] * total
+    coverage = CHANNELS.index("coverage")
+    total = own[:, coverage, None].clone()
+    sums = own * total
     for rank in range(1, _LARGEST_POOL):
         (mine,) = torch.nonzero(many > rank, as_tuple=True)
         if len(mine) == 0:
             continue
         partner = first[mine] + (torch.rand(len(mine)) * size[mine]).long()
         other = values[partner].float()
-        sums[mine] += other[:, :2] * other[:, 2:]
-        total[mine] += other[:, 2:]
+        sums[mine] += other * other[:, coverage, None]
+        total[mine] += other[:, coverage, None]
     mean = sums / torch.where(total > 0, total, 1.0)
-    return torch.cat([mean, total / many.reshape(-1, 1, 1, 1)], dim=1)
+    mean[:, coverage] = total[:, 0] / many.reshape(-1, 1, 1)
+    return mean
 
 
 def _partners(labels: Tensor, alike: list[Tensor], mixable: Tensor, share: float) -> Tensor:
