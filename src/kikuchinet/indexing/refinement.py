@@ -100,8 +100,9 @@ def refine(
     -----
     With both patterns brought to mean 0 and norm 1, half the sum of squared differences is 1 - r, r being the
     normalised cross-correlation, so the largest r is a problem of least squares and is solved as one
-    (Levenberg-Marquardt [1]_, many patterns at once; of each the derivatives are central differences). One pattern fixes how crystal and screen lie to each other: a wrong tilt of
-    sample or detector goes into the orientation and does not change the fit.
+    (Levenberg-Marquardt [1]_ of many patterns at once, with central differences for derivatives). One pattern fixes
+    how crystal and screen lie to each other: a wrong tilt of sample or detector goes into the orientation and does not
+    change the fit.
 
     References
     ----------
