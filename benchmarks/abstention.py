@@ -1,11 +1,12 @@
 """How often a model gives no answer where there is nothing to answer, and what that costs of good patterns.
 
-    python benchmarks/abstention.py [--model NAME] [--count 200] --out abstention.md
+    python benchmarks/abstention.py [--model NAME] [--bands NAME] [--count 200] --out abstention.md
 
 Images that are no Kikuchi patterns: blank and saturated ones, noise, the background of a screen without diffraction, pages
 of text, photographs and micrographs of other kinds (crops of the images inside scikit-image, 60 x 60 to 256 x 256). Good
-patterns: simulated here, the materials of `GOOD`, camera `good`. Answering "outside" is counted apart: it is an answer about
-a crystal, and wrong for a page of text.
+patterns: simulated here, the materials of `GOOD`, camera `good`; crystals that are not cubic: those of `NOT_CUBIC`.
+Answering "outside" is counted apart: it is an answer about a crystal, and wrong for a page of text. Bands are read as if the
+pattern centre were known.
 """
 
 from __future__ import annotations
@@ -26,10 +27,13 @@ from kikuchinet._files import atomic_path
 from kikuchinet.datasets import GeometryRange, MastersConfig, MasterSet, prepare
 from kikuchinet.datasets.recording import record
 from kikuchinet.microscope import CameraRange
-from kikuchinet.models import SpaceGroupModel
+from kikuchinet.models.band_network import load_band_model
+from kikuchinet.models.identification import Identification
 
 Image = NDArray[np.uint8]
 GOOD = ("Al", "Ni", "Fe", "Si", "NiAl")
+NOT_CUBIC = ("Ti", "Zn", "rutile", "calcite", "quartz")
+CENTER = (0.5, 0.3, 0.6)
 PHOTOGRAPHS = (
     "astronaut",
     "brick",
@@ -103,11 +107,11 @@ KINDS: dict[str, Callable[[np.random.Generator], Image]] = {
 }
 
 
-def good_patterns(
-    masters: MasterSet, count: int, size: tuple[int, int], rng: np.random.Generator
-) -> list[Image]:
+def patterns(masters: MasterSet, count: int, size: tuple[int, int], rng: np.random.Generator) -> list[Image]:
     """Simulated patterns of camera `good`, as grey levels."""
-    geometry, cameras = GeometryRange(), CameraRange.good()
+    x, y, z = CENTER
+    geometry = GeometryRange(pc_x=(x, x), pc_y=(y, y), pc_z=(z, z))
+    cameras = CameraRange.good()
     images: list[Image] = []
     while len(images) < count:
         number = len(images) // 8 % len(masters)
@@ -116,17 +120,17 @@ def good_patterns(
     return images[:count]
 
 
-def row(model: SpaceGroupModel, kind: str, images: list[Image]) -> str:
+def row(identify: Callable[[NDArray[np.uint8]], Identification], kind: str, images: list[Image]) -> str:
     """Return a row of the table."""
     # By shape, as a model takes them.
     abstained = outside = 0
     reasons: Counter[str] = Counter()
     highest: list[float] = []
     for shape in {image.shape for image in images}:
-        result = model.identify(np.stack([image for image in images if image.shape == shape]))
+        result = identify(np.stack([image for image in images if image.shape == shape]))
         abstained += int(result.abstained.sum())
         outside += int(result.outside.sum())
-        reasons.update(reason.split(" 0.")[0] for reason in result.reasons if reason)
+        reasons.update(reason.split(" 0.")[0].split(" (")[0] for reason in result.reasons if reason)
         highest += result.probabilities.max(axis=1)[~result.abstained].tolist()
     n = len(images)
     reason = ", ".join(f"{text} ({count})" for text, count in reasons.most_common(2))
@@ -141,25 +145,39 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--model", default=None)
+    parser.add_argument("--bands", default=None, help="a model of band profiles instead")
     parser.add_argument("--count", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--cache", type=Path, default=Path("cache"))
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
-    model = kn.load_model(arguments.model)
+    identify: Callable[[NDArray[np.uint8]], Identification]
+    if arguments.bands:
+        bands = load_band_model(arguments.bands)
+        card = bands.card
+
+        def identify(images: NDArray[np.uint8]) -> Identification:
+            return bands.identify(images, kn.Detector(images.shape[1:], CENTER)).identification
+
+    else:
+        model = kn.load_model(arguments.model)
+        card, identify = model.card, model.identify
     lines = [
-        f"{model.name} {model.version}, seed {arguments.seed}",
+        f"{card.name} {card.version}, seed {arguments.seed}",
         "",
         "| images | n | no answer | outside | a space group | its median probability | why no answer |",
         "| --- | --- | --- | --- | --- | --- | --- |",
     ]
     for number, (kind, make) in enumerate(KINDS.items()):
         rng = np.random.default_rng([arguments.seed, number])
-        lines.append(row(model, kind, [make(rng) for _ in range(arguments.count)]))
-    config = MastersConfig(materials=GOOD, half_width=80, preset="fast", energies=1, variants=1)
-    masters = prepare(config, arguments.cache, progress=False)
-    rng = np.random.default_rng([arguments.seed, len(KINDS)])
-    lines.append(row(model, "good patterns", good_patterns(masters, arguments.count, (120, 120), rng)))
+        lines.append(row(identify, kind, [make(rng) for _ in range(arguments.count)]))
+    for number, (kind, materials) in enumerate(
+        {"good patterns": GOOD, "not cubic": NOT_CUBIC}.items(), len(KINDS)
+    ):
+        config = MastersConfig(materials=materials, half_width=80, preset="fast", energies=1, variants=1)
+        masters = prepare(config, arguments.cache, progress=False)
+        rng = np.random.default_rng([arguments.seed, number])
+        lines.append(row(identify, kind, patterns(masters, arguments.count, (120, 120), rng)))
     print("\n".join(lines))
     with atomic_path(arguments.out) as temporary:
         temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -20,7 +20,7 @@ from kikuchinet.crystal import crystals
 from kikuchinet.explanation import BandExplanation, PatternFeatures, find_bands
 from kikuchinet.explanation.band_figures import draw_band_explanation, sines_to_planes
 from kikuchinet.explanation.bands import explanations, unread_sentence, weight_lines
-from kikuchinet.indexing.bands import BINS, FAMILIES
+from kikuchinet.indexing.bands import BINS, CHANNELS, FAMILIES
 from kikuchinet.models.band_network import BandModel, load_band_model
 from kikuchinet.patterns import example_patterns
 
@@ -135,7 +135,7 @@ def _made_up(weights: dict[tuple[int, int, int], float]) -> BandExplanation:
     return BandExplanation(
         rng.normal(size=(40, 40)).astype(np.float32),
         rays,
-        rng.random((3, len(FAMILIES), BINS), dtype=np.float32),
+        rng.random((len(CHANNELS), len(FAMILIES), BINS), dtype=np.float32),
         225,
         221,
         np.array([weights.get(family, -0.5) for family in FAMILIES]),

@@ -32,7 +32,7 @@ from kikuchinet.identification.band_grains import (
     comparable,
     sample_grains,
 )
-from kikuchinet.indexing.bands import BINS, FAMILIES
+from kikuchinet.indexing.bands import BINS, CHANNELS, FAMILIES
 from kikuchinet.indexing.unnamed import CubicOrientations
 from kikuchinet.microscope import Detector
 from kikuchinet.models import Identification, ModelCard
@@ -78,7 +78,7 @@ class ScriptedReader(BandModel):
             turns, np.zeros((n, 3)), np.full(n, 0.5), np.zeros(n, dtype=np.int64)
         )
         said = answers_of(self.card, self.script[grains], np.zeros(n, dtype=bool))
-        profiles = np.random.default_rng(0).random((n, 3, len(FAMILIES), BINS), dtype=np.float32)
+        profiles = np.random.default_rng(0).random((n, len(CHANNELS), len(FAMILIES), BINS), dtype=np.float32)
         return BandReading(said, profiles, orientations)
 
 

@@ -7,13 +7,53 @@ import numpy as np
 import pytest
 from orix.quaternion import Rotation
 from orix.quaternion.symmetry import O
+from scipy.optimize import least_squares
 
+from kikuchinet.datasets.geometry import random_quaternions
 from kikuchinet.diffraction import MasterPattern
 from kikuchinet.errors import InputError
 from kikuchinet.identification import refine, search_orientations
+from kikuchinet.indexing.refinement import normalised, turned
 from kikuchinet.microscope import Detector, project_batch
 
 SHAPE = (60, 60)
+
+
+@pytest.mark.parametrize("high_pass", [0.0, 0.125])
+def test_as_good_as_scipys_least_squares(master, high_pass):
+    """MINPACK's Levenberg-Marquardt on the same sum of squares, written out anew; a mask of its own for each pattern."""
+    rng = np.random.default_rng(11)
+    detector = Detector(SHAPE, (0.48, 0.25, 0.55))
+    truth = random_quaternions(5, rng)
+    clean = project_batch(master.upper, master.lower, truth, detector.pattern_center, SHAPE)
+    patterns = clean + rng.normal(0.0, clean.std(), clean.shape).astype(np.float32)
+    masks = rng.random(patterns.shape) < 0.9
+    starts = np.concatenate([turned(q, rng.normal(0.0, 0.01, (1, 3))) for q in truth])
+    ours = refine(patterns, master, Rotation(starts), detector, masks=masks, high_pass=high_pass)
+    for k, (pattern, mask) in enumerate(zip(patterns, masks, strict=True)):
+        measured = normalised(pattern[None], mask, high_pass)[0]
+
+        def residuals(x, k=k, mask=mask, measured=measured):
+            center = detector.pattern_center + x[3:]
+            image = project_batch(master.upper, master.lower, turned(starts[k], x[None, :3]), center, SHAPE)
+            return (normalised(image, mask, high_pass)[0] - measured).astype(np.float64)
+
+        theirs = least_squares(residuals, np.zeros(6), method="lm", diff_step=1e-3, x_scale=2.5e-3)
+        assert ours.correlations[k] > 1.0 - theirs.cost - 2e-3
+
+
+def test_patterns_do_not_depend_on_those_beside_them(master):
+    detector = Detector(SHAPE, (0.5, 0.3, 0.6))
+    truth = random_quaternions(6, np.random.default_rng(12))
+    patterns = project_batch(master.upper, master.lower, truth, detector.pattern_center, SHAPE)
+    starts = np.concatenate([turned(q, np.full((1, 3), 0.008)) for q in truth])
+    masks = np.ones(patterns.shape, dtype=bool)
+    masks[::2, :10] = False
+    together = refine(patterns, master, Rotation(starts), detector, masks=masks)
+    for k in range(len(patterns)):
+        alone = refine(patterns[k : k + 1], master, Rotation(starts[k]), detector, masks=masks[k])
+        np.testing.assert_allclose(alone.correlations, together.correlations[k], atol=1e-4)
+        np.testing.assert_allclose(alone.pattern_centers[0], together.pattern_centers[k], atol=2e-3)
 
 
 @pytest.fixture(scope="module")

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
+
 import kikuchipy as kp
 import numpy as np
 import pytest
 from orix.quaternion import Orientation
 from orix.quaternion.symmetry import Oh
+from orix.sampling import get_sample_fundamental
 
 from kikuchinet.datasets import MastersConfig, prepare
 from kikuchinet.datasets.geometry import random_quaternions
 from kikuchinet.diffraction import MasterPattern
 from kikuchinet.errors import InputError
 from kikuchinet.indexing import CubicFinder
-from kikuchinet.indexing.unnamed import templates_of
+from kikuchinet.indexing.unnamed import _apart, templates_of
 from kikuchinet.microscope import Detector, project_batch
 from kikuchinet.patterns import preprocess
 
@@ -56,6 +59,36 @@ def test_simulated_patterns_lie_where_they_were_put(finder, hemispheres):
     found = finder.find(patterns, guess)
     assert np.median(degrees_between(found.quaternions, truth)) < 0.6
     np.testing.assert_allclose(np.median(found.pattern_centers, axis=0), detector.pattern_center, atol=0.006)
+
+
+def test_candidates_are_not_alike_and_the_best_comes_first():
+    grid = np.asarray(get_sample_fundamental(5.0, space_group=221).data)
+    scores = np.random.default_rng(6).random(len(grid)).astype(np.float32)
+    places = _apart(scores, grid, 12)
+    assert places[0] == scores.argmax()
+    assert (np.diff(scores[places]) <= 0).all()
+    apart = [degrees_between(grid[[a]], grid[[b]])[0] for a, b in itertools.combinations(places, 2)]
+    assert min(apart) >= 6.0 - 1e-3
+    # The second is the best of those that are far enough from the first, not of all.
+    far = degrees_between(grid, np.repeat(grid[places[:1]], len(grid), axis=0)) >= 6.0
+    assert places[1] == np.flatnonzero(far)[scores[far].argmax()]
+
+
+def test_more_candidates_find_what_the_best_start_misses(finder, hemispheres):
+    """Noise so strong that the grid's best orientation is often wrong."""
+    upper, lower = hemispheres["Fe"]
+    rng = np.random.default_rng(8)
+    truth = random_quaternions(60, rng)
+    detector = Detector((48, 48), (0.5, 0.3, 0.6))
+    patterns = project_batch(upper, lower, truth, detector.pattern_center, detector.shape)
+    patterns = patterns + rng.normal(0.0, 2.0 * patterns.std(), patterns.shape)
+    patterns = preprocess(patterns, size=(48, 48))
+
+    def right(candidates):
+        found = finder.find(patterns, detector, candidates=candidates, fit_center=False)
+        return (degrees_between(found.quaternions, truth) < 2.0).mean()
+
+    assert right(20) > right(1) + 0.05
 
 
 def test_a_hexagonal_crystal_correlates_less(finder, tmp_path):

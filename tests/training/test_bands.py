@@ -14,6 +14,7 @@ from kikuchinet.datasets import MastersConfig, QualityRange, StreamConfig, prepa
 from kikuchinet.datasets.profiles import Profiles, ProfilesConfig
 from kikuchinet.errors import InputError
 from kikuchinet.evaluation import evaluate_bands
+from kikuchinet.indexing import CubicFinder
 from kikuchinet.models import ModelCard, load_model
 from kikuchinet.models.band_network import load_band_model
 from kikuchinet.training.bands import (
@@ -23,6 +24,7 @@ from kikuchinet.training.bands import (
     _pooled,
     _varied,
     calibrate_bands,
+    fit_bands,
     is_band_config,
     read_band_config,
     train_bands,
@@ -127,9 +129,9 @@ def test_calibration_is_written_on_the_card(
 
 
 def test_pooling_averages_within_a_block_with_the_coverage_for_weight() -> None:
-    values = torch.zeros(4, 3, 1, 2)
+    values = torch.zeros(4, 4, 1, 2)
     values[:, 0] = torch.tensor([1.0, 1.0, 5.0, 5.0]).reshape(4, 1, 1)
-    values[:, 2] = 0.5
+    values[:, 2:] = 0.5
     members = _members(np.array([0, 0, 1, 1]))
     assert members.tolist() == [[0, 2], [0, 2], [2, 2], [2, 2]]
     torch.manual_seed(0)
@@ -139,13 +141,28 @@ def test_pooling_averages_within_a_block_with_the_coverage_for_weight() -> None:
 
 def test_a_larger_lattice_parameter_narrows_all_bands_alike() -> None:
     torch.manual_seed(1)
-    ramp = torch.linspace(0.0, 1.0, 64).expand(200, 3, 2, 64).clone()
+    ramp = torch.linspace(0.0, 1.0, 64).expand(200, 4, 2, 64).clone()
     varied = _varied(ramp, LearningConfig(dilation=0.2))
     slopes = (varied[..., 20] - varied[..., 10]) / (ramp[..., 20] - ramp[..., 10])
     assert torch.allclose(slopes[:, 0, 0], slopes[:, 1, 1])
     factors = slopes[:, 0, 0].log()
     assert -0.2 <= factors.min() < -0.1
     assert 0.1 < factors.max() <= 0.2
+
+
+def test_what_was_averaged_along_wrong_lines_is_not_learnt_from(
+    config: BandTrainingConfig, run: Path
+) -> None:
+    paths = sorted((run / "profiles").glob("*.npz"))
+    right = Profiles.concatenate([Profiles.load(path) for path in paths])
+    right = right.chosen(right.misorientations_deg < 1.0)
+    wrong = replace(right, labels=(right.labels + 1) % 3, misorientations_deg=np.full(len(right), 20.0))
+    short = replace(config, learning=replace(config.learning, epochs=2))
+    finder = CubicFinder(load_band_model(run / "model").network.templates.numpy())
+    alone = fit_bands(right, short, finder, progress=False)
+    with_wrong = fit_bands(Profiles.concatenate([right, wrong]), short, finder, progress=False)
+    for one, other in zip(alone.parameters(), with_wrong.parameters(), strict=True):
+        torch.testing.assert_close(one, other, rtol=0.0, atol=0.0)
 
 
 def test_configurations_are_told_apart(tmp_path: Path) -> None:

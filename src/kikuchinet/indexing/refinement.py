@@ -96,6 +96,10 @@ def refine(
     InputError
         If shapes disagree, or a pattern is blank within its mask.
 
+    See Also
+    --------
+    kikuchinet.indexing.search.search_orientations : where to start if nothing is known.
+
     Notes
     -----
     With both patterns brought to mean 0 and norm 1, half the sum of squared differences is 1 - r, r being the
@@ -107,10 +111,6 @@ def refine(
     References
     ----------
     .. [1] D. W. Marquardt, J. Soc. Indust. Appl. Math. 11 (1963) 431-441.
-
-    See Also
-    --------
-    kikuchinet.indexing.search.search_orientations : where to start if nothing is known.
     """
     stack = np.ascontiguousarray(patterns, dtype=np.float32)
     if stack.ndim != 3 or stack.shape[1:] != detector.shape:

@@ -25,6 +25,10 @@ from kikuchinet.patterns import preprocess
 
 DEFAULT_BAND_MODEL = "bands-m3m-10"
 
+LEAST_CORRELATION = 0.22
+"""A pattern that correlates less with the best template in the best orientation is taken for none: noise, text and
+micrographs of other kinds reach 0.07 to 0.21, crystals that are not cubic 0.20 to 0.41, good cubic ones 0.34 to 0.88
+(`benchmarks/abstention.py`)."""
 _SCALE = 3.0
 """Brings the intensities of profiles, some tenths of a pattern's standard deviation, to the order of 1."""
 
@@ -215,7 +219,12 @@ class BandModel:
         orientations = self.finder.find(prepared, screen, mask=mask, fit_center=fit_center)
         profiles = band_profiles(prepared, orientations.rays(screen), mask)
         blank = np.ptp(prepared.reshape(len(prepared), -1), axis=1) == 0
-        return BandReading(answers(self.card, self.logits(profiles), blank), profiles, orientations)
+        refused = [
+            "" if value >= LEAST_CORRELATION else f"no Kikuchi bands found (correlation {value:.2f})"
+            for value in orientations.correlations
+        ]
+        said = answers(self.card, self.logits(profiles), blank, refused)
+        return BandReading(said, profiles, orientations)
 
     def seek_center(self, images: NDArray[Any] | Sequence[NDArray[Any]], detector: Detector) -> Detector:
         """Find the pattern centre of images that share it, where it is not known; see `CubicFinder.seek_center`.

@@ -227,16 +227,30 @@ class SpaceGroupModel:
         return answers(self.card, logits, blank)
 
 
-def answers(card: ModelCard, logits: NDArray[np.floating[Any]], blank: NDArray[np.bool_]) -> Identification:
-    """Do what `SpaceGroupModel.answers` does for a model of which only the card is at hand."""
+def answers(
+    card: ModelCard,
+    logits: NDArray[np.floating[Any]],
+    blank: NDArray[np.bool_],
+    refused: Sequence[str] | None = None,
+) -> Identification:
+    """Do what `SpaceGroupModel.answers` does for a model of which only the card is at hand.
+
+    Parameters
+    ----------
+    card, logits, blank
+        As there.
+    refused
+        (n,) other reasons why nothing can be said of a pattern, empty where there is none.
+    """
     probabilities = softmax(logits.astype(np.float64) / card.temperature)
     found = np.asarray(card.classes, dtype=np.int64)[probabilities.argmax(axis=1)]
     reasons = []
     for i, highest in enumerate(probabilities.max(axis=1)):
-        if blank[i]:
+        reason = "no contrast" if blank[i] else "" if refused is None else refused[i]
+        if reason:
             # What a network says about nothing is no evidence, not even weak evidence, for pooling.
             probabilities[i] = 1.0 / len(card.classes)
-            reasons.append("no contrast")
+            reasons.append(reason)
         elif highest < card.abstain_below:
             reasons.append(f"probability {highest:.2f} is below {card.abstain_below:.2f}")
         else:
