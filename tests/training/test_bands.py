@@ -17,18 +17,14 @@ from kikuchinet.evaluation import evaluate_bands
 from kikuchinet.indexing import CubicFinder
 from kikuchinet.models import ModelCard, load_model
 from kikuchinet.models.band_network import load_band_model
-from kikuchinet.training.bands import (
+from kikuchinet.training.band_config import (
     BandTrainingConfig,
     LearningConfig,
-    _members,
-    _pooled,
-    _varied,
-    calibrate_bands,
-    fit_bands,
     is_band_config,
     read_band_config,
-    train_bands,
 )
+from kikuchinet.training.band_learning import _members, _pooled, _varied, fit_bands
+from kikuchinet.training.bands import calibrate_bands, train_bands
 
 CLASSES = (225, 227, 229)
 

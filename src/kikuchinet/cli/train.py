@@ -41,7 +41,8 @@ def train(
     - `kikuchinet train patterns.csv --out runs/stored`
     """
     from kikuchinet.training import train as run
-    from kikuchinet.training.bands import is_band_config, train_bands
+    from kikuchinet.training.band_config import is_band_config
+    from kikuchinet.training.bands import train_bands
 
     if is_band_config(source):
         card = train_bands(source, out, resume=resume, cache_dir=cache, progress=sys.stderr.isatty())
