@@ -35,9 +35,8 @@ if TYPE_CHECKING:
     from kikuchinet.identification.result import IdentificationResult, SourceAnswer
     from kikuchinet.models.band_network import BandModel, BandReading
 
-_CHUNK, _SAMPLE_CHUNK = 64, 200
-"""Patterns that are read together: of an input that is read as a whole, and of a sample, where the search of orientations,
-which projects all templates anew each time, takes longer than all the rest."""
+_CHUNK = 200
+"""Patterns that are read together: the search of orientations projects all templates anew for each of these."""
 _SOUGHT_WITH = 8
 """Patterns with which an unknown pattern centre is sought."""
 
@@ -189,8 +188,7 @@ def read_bands(
             answers.append(_answered(answer, model, None, mine, np.zeros(0, dtype=bool), sampled=sampled))
             continue
         detector, geometry = where_screen_stood(answer, model, settings, mine, store)
-        chunk = _SAMPLE_CHUNK if sampled else _CHUNK
-        reading = _reading(answer, model, detector, mine, chunk, store, step)
+        reading = _reading(answer, model, detector, mine, store, step)
         speaks = np.ones(len(mine), dtype=bool)
         if sampled:
             assert answer.grains is not None
@@ -367,15 +365,14 @@ def _reading(
     model: BandModel,
     detector: Detector,
     places: NDArray[np.int64],
-    chunk: int,
     store: AnswerStore | None,
     step: Callable[[int], None],
 ) -> BandReading:
     """Read the bands of some of a source's patterns; take what is kept of an earlier run."""
     parts = []
     key = "" if store is None else _key(model, detector, "bands")
-    for first in range(0, len(places), chunk):
-        mine = places[first : first + chunk]
+    for first in range(0, len(places), _CHUNK):
+        mine = places[first : first + _CHUNK]
         images: Images = _images(answer, mine, detector.shape)
         name = "" if store is None else digest(images, key)
         part = None if store is None else _kept(store, name, model)
