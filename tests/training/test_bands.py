@@ -82,6 +82,19 @@ def test_fresh_patterns_of_the_same_crystals_are_known(
     assert (tmp_path / "scores/evaluation.json").is_file()
 
 
+def test_groups_without_a_crystal_are_not_scored(
+    config: BandTrainingConfig, run: Path, cache: Path, masters_config: MastersConfig
+) -> None:
+    two = replace(masters_config, half_width=40, materials=masters_config.materials[:2])
+    masters = prepare(two, cache, progress=False)
+    groups = {entry.visible_group for entry in masters}
+    assert len(groups) < len(CLASSES)
+    result = evaluate_bands(load_band_model(run / "model"), masters, count=64, progress=False)
+    scored = result.summary()["visible"]["recall"]
+    assert {int(group) for group, (recall, *_) in scored.items() if np.isfinite(recall)} >= groups
+    assert result.visible.accuracy > 0.7
+
+
 def test_same_seed_same_weights_and_resumed_is_not_another_run(
     config: BandTrainingConfig, cache: Path, tmp_path: Path
 ) -> None:

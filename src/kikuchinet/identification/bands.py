@@ -37,14 +37,14 @@ if TYPE_CHECKING:
 
 _CHUNK = 200
 """Patterns that are read together: the search of orientations projects all templates anew for each of these."""
-_SOUGHT_WITH = 8
-"""Patterns with which an unknown pattern centre is sought."""
+_SOUGHT_WITH, _SOUGHT_WITH_AT_LEAST = 8, 4
+"""Patterns with which an unknown pattern centre is sought. From one, of silicon, measured, a wrong one was found."""
 
 Places = Sequence[NDArray[np.int64]]
 
 
-class DifferentSizes(InputError):  # noqa: N818 - says what is the matter, as its parent does
-    """The patterns of a source are of different sizes, so that no one pattern centre is theirs."""
+class UnreadableBands(InputError):  # noqa: N818 - says what is the matter, as its parent does
+    """Bands of a source cannot be read: its patterns differ in size, or their pattern centre cannot be known."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,7 +157,7 @@ def read_bands(
     ------
     kikuchinet.errors.InputError
         A pattern cannot be read though it could be before; the patterns of a source are of different sizes
-        (`DifferentSizes`); or, of a sample, the network of whole patterns has answers that `model` has not.
+        (`UnreadableBands`); or, of a sample, the network of whole patterns has answers that `model` has not.
 
     Notes
     -----
@@ -342,6 +342,11 @@ def where_screen_stood(
         return source.geometry.detector((rows, columns)), "file"
     best = np.sort(places[np.argsort(-answer.quality[places], kind="stable")[:_SOUGHT_WITH]])
     images = _images(answer, best, (rows, columns))
+    if len(best) < _SOUGHT_WITH_AT_LEAST:
+        raise UnreadableBands(
+            source.name,
+            f"its pattern centre is not known, and takes {_SOUGHT_WITH_AT_LEAST} patterns to be found; --pc gives it",
+        )
     key = "" if store is None else digest(images, _key(model, tilted, "pattern centre"))
     kept = None if store is None else store.find_arrays(key)
     if kept is not None and "pattern_center" in kept:
@@ -356,7 +361,7 @@ def where_screen_stood(
 def _images(answer: SourceAnswer, places: NDArray[np.int64], shape: tuple[int, int]) -> list[NDArray[Any]]:
     images = [np.asarray(answer.source[int(k)]) for k in places]
     if any(image.shape != shape for image in images):
-        raise DifferentSizes(answer.source.name, "its patterns are of different sizes; bands need one")
+        raise UnreadableBands(answer.source.name, "its patterns are of different sizes; bands need one")
     return images
 
 
@@ -496,9 +501,9 @@ def bands_summary(bands: SourceBands, answer: SourceAnswer, classes: Sequence[in
     classes
         Of the model.
     """
-    from kikuchinet.indexing.bands import BINS, FAMILIES, REACH
+    from kikuchinet.indexing.bands import BINS, CHANNELS, FAMILIES, REACH
 
-    intensity, disagreement, coverage = bands.pooled_profiles
+    profiles = bands.pooled_profiles.astype(float)
     return {
         "name": answer.source.name,
         "patterns": len(bands.patterns),
@@ -513,9 +518,7 @@ def bands_summary(bands: SourceBands, answer: SourceAnswer, classes: Sequence[in
             {
                 "family": "{" + "".join(map(str, family)) + "}",
                 "weight": round(float(bands.families[k]), 4),
-                "intensity": np.round(intensity[k].astype(float), 4).tolist(),
-                "disagreement": np.round(disagreement[k].astype(float), 4).tolist(),
-                "coverage": np.round(coverage[k].astype(float), 4).tolist(),
+                **{name: np.round(profiles[c, k], 4).tolist() for c, name in enumerate(CHANNELS)},
             }
             for k, family in enumerate(FAMILIES)
         ],

@@ -180,7 +180,7 @@ def with_bands(
         It was asked for and cannot be done.
     """
     from kikuchinet.identification.band_grains import MOST_PATTERNS, sample_grains
-    from kikuchinet.identification.bands import DifferentSizes, obstacle, read_bands
+    from kikuchinet.identification.bands import UnreadableBands, obstacle, read_bands
     from kikuchinet.identification.physics import Physics
 
     settings = settings or Physics()
@@ -196,7 +196,7 @@ def with_bands(
             store=store,
             progress=progress,
         )
-    except DifferentSizes as error:
+    except UnreadableBands as error:
         if asked:
             raise
         return replace(result, settings={**result.settings, "bands": f"not read: {error}"})

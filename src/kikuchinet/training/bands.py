@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from kikuchinet._files import atomic_path
 from kikuchinet.datasets import MasterSet, StreamConfig, prepare
+from kikuchinet.datasets.labels import among
 from kikuchinet.datasets.profile_parts import make_profiles
 from kikuchinet.datasets.profiles import ProfileMaker, Profiles, ProfilesConfig, finder_of
 from kikuchinet.errors import InputError
@@ -171,7 +172,7 @@ def band_logits(
     masters, stream
         The crystals, and what is photographed how. Patterns share a screen a hundred or more at a time.
     count
-        Patterns, at least. As many are of outside as of each group.
+        Patterns, at least. As many are of outside as of each group that has a crystal among the masters.
     progress
         Show a progress bar.
 
@@ -190,11 +191,13 @@ def band_logits(
         outside_share=1.0 / len(model.classes),
     )
     card = model.card
-    maker = ProfileMaker(
-        masters, card.classes, stream, config, model.finder, size=card.size, labels=card.labels
-    )
+    groups = [entry.visible_group if card.labels == "visible" else entry.space_group for entry in masters]
+    found = set(among(groups, card.classes).tolist())
+    present = tuple(group for group in card.classes if group in found)
+    maker = ProfileMaker(masters, present, stream, config, model.finder, size=card.size, labels=card.labels)
     profiles = Profiles.concatenate(make_profiles(maker, progress=progress))
-    return model.logits(profiles.values), profiles
+    columns = np.array([card.classes.index(group) for group in present])
+    return model.logits(profiles.values), replace(profiles, labels=columns[profiles.labels])
 
 
 def calibrate_bands(
