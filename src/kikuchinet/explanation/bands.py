@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _CHUNK = 64
 """Patterns that are read together, as many as `kikuchinet identify` does: they share a median pattern centre."""
-_BLANK = "blank: there are no bands to read"
+_BLANK = "blank, or without Kikuchi bands: there are no bands to read"
 
 
 @dataclass(frozen=True, eq=False)
