@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import sys
 import warnings
 from html.parser import HTMLParser
 from pathlib import Path
@@ -275,6 +276,26 @@ def test_a_model_from_the_library_call_says_the_same(example, tiny_model):
     assert [
         "" if group == 0 else str(group) for group in result.identification.space_groups.tolist()
     ] == expected
+
+
+def test_the_runtime_is_chosen_and_written_down(tmp_path, example, tiny_model, monkeypatch):
+    words = ["--example", "--model", tiny_model, "--bands", "off", "--runtime"]
+    summary = json.loads((example[0] / "summary.json").read_text(encoding="utf-8"))
+    assert summary["settings"]["runtime"] == "torch"
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "openvino", None)
+        result = CliRunner().invoke(app, ["identify", *map(str, words), "openvino", "--out", str(tmp_path)])
+    assert result.exit_code == 2
+    assert result.output.count("\n") == 1
+    assert "pip install kikuchinet[openvino]" in result.output
+    pytest.importorskip("openvino", reason="OpenVINO is not installed")
+    identify(*words, "openvino", "--precision", "fp32", "--out", tmp_path / "fp32")
+    identify(*words, "torch", "--precision", "fp32", "--out", tmp_path / "torch")
+    summary = json.loads((tmp_path / "fp32" / "summary.json").read_text(encoding="utf-8"))
+    assert summary["settings"]["runtime"] == "openvino"
+    for one, other in zip(rows_of(tmp_path / "fp32"), rows_of(tmp_path / "torch"), strict=True):
+        assert one["space_group"] == other["space_group"]
+        assert float(one["probability"]) == pytest.approx(float(other["probability"]), abs=1e-3)
 
 
 def test_part_of_a_scan(tmp_path, example, tiny_model):

@@ -81,7 +81,7 @@ def test_a_run_that_was_cut_off_goes_on(model, tmp_path, answered):
     assert sum(answered) == 100 - store.found
 
 
-@pytest.mark.parametrize("what", ["patterns", "model", "precision"])
+@pytest.mark.parametrize("what", ["patterns", "model", "precision", "runtime"])
 def test_a_changed_run_takes_nothing_that_does_not_belong_to_it(model, tiny_model, tmp_path, answered, what):
     kn.identify(scan(), model, batch_size=BATCH, store=AnswerStore(tmp_path))
     answered.clear()
@@ -91,8 +91,11 @@ def test_a_changed_run_takes_nothing_that_does_not_belong_to_it(model, tiny_mode
     elif what == "model":
         other = kn.load_model(tiny_model, device="cpu")
         next(iter(other.network.parameters())).data *= 1.5
-    else:
+    elif what == "precision":
         other = kn.load_model(tiny_model, device="cpu", precision="bf16")
+    else:
+        pytest.importorskip("openvino", reason="OpenVINO is not installed")
+        other = kn.load_model(tiny_model, runtime="openvino")
     result = kn.identify(source, other, batch_size=BATCH, store=AnswerStore(tmp_path))
     assert sum(answered) == (BATCH if what == "patterns" else 100)
     assert same(result, kn.identify(source, other, batch_size=BATCH))

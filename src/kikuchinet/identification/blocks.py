@@ -127,7 +127,8 @@ def answer(model: SpaceGroupModel, images: Images, stop: threading.Event | None 
     for some in _passes(images, model.pass_size):
         if stop is not None and stop.is_set():
             raise Interrupted
-        parts.append((*model.outputs(some), quality(some)))
+        # A last pattern that is alone is no reason to make the model ready for single ones.
+        parts.append((*model.outputs(some, batch_size=model.pass_size), quality(some)))
     logits, blank, sharpness = (np.concatenate(column) for column in zip(*parts, strict=True))
     return BlockAnswer(logits, blank, sharpness)
 

@@ -122,9 +122,10 @@ def _register(client: Client, plugin: WorkerPlugin) -> None:
 class _Model:
     """A model on a worker, loaded when it is first asked for."""
 
-    def __init__(self, card: ModelCard, weights: bytes, precision: str, device: str) -> None:
+    def __init__(self, card: ModelCard, weights: bytes, precision: str, runtime: str, device: str) -> None:
         self.version = __version__
-        self.card, self.weights, self.precision, self.device = card, weights, precision, device
+        self.card, self.weights, self.device = card, weights, device
+        self.precision, self.runtime = precision, runtime
         self._loaded: SpaceGroupModel | None = None
 
     def __getstate__(self) -> dict[str, object]:
@@ -134,7 +135,11 @@ class _Model:
         with _LOADING:
             if self._loaded is None:
                 self._loaded = model_from_bytes(
-                    self.card, self.weights, device=self.device, precision=self.precision
+                    self.card,
+                    self.weights,
+                    device=self.device,
+                    precision=self.precision,
+                    runtime=self.runtime,
                 )
                 self._loaded.make_ready()
             return self._loaded
@@ -143,7 +148,7 @@ class _Model:
 def _plugin(name: str, model: SpaceGroupModel, device: str) -> WorkerPlugin:
     from kikuchinet.identification._plugin import ModelPlugin
 
-    return ModelPlugin(name, _Model(model.card, model_bytes(model), model.precision, device))
+    return ModelPlugin(name, _Model(model.card, model_bytes(model), model.precision, model.runtime, device))
 
 
 def _work(images: Images, name: str) -> BlockAnswer | InputError:

@@ -36,6 +36,7 @@ def identify(
     elements: str | Iterable[str] = (),
     device: str = "auto",
     precision: str = "auto",
+    runtime: str = "auto",
     batch_size: int | None = None,
     scheduler: str | None = None,
     store: AnswerStore | None = None,
@@ -60,6 +61,10 @@ def identify(
         Where a model that is not loaded yet shall run.
     precision
         In what it shall compute: ``fp32``, ``bf16``, or ``auto``, bf16 where the hardware has it.
+    runtime
+        What computes: ``torch``, ``openvino``, or ``auto``: OpenVINO where it is installed and the run is so large that it
+        wins back the time it takes to convert the network (`kikuchinet.models.openvino_runtime`), never on a cluster. A
+        loaded model brings its own.
     batch_size
         Patterns that are read and answered together; 256, or fewer where they are large, if not given.
     scheduler
@@ -94,7 +99,8 @@ def identify(
     Notes
     -----
     Patterns are read, identified and forgotten a batch at a time. What stays is some hundred bytes a pattern. How many
-    cores or workers share a run of more than `batch_size` patterns changes no answer, to the last bit.
+    cores or workers share a run of more than `batch_size` patterns changes no answer, to the last bit. The runtime does, as
+    precision does: the result's `settings` name both.
     """
     symbols = parse_elements(elements)
     if on_error not in {"raise", "skip"}:
@@ -103,7 +109,7 @@ def identify(
     sources = open_sources(inputs, failures)
     reader = band_model(bands, unasked=model is None and not adapt)
     if not isinstance(model, SpaceGroupModel):
-        model = load_model(model, device=device, precision=precision)
+        model = load_model(model, device=device, precision=precision, runtime=runtime)
     settings: dict[str, Any] = {
         "inputs": [source.name for source in sources],
         "elements": list(symbols),
@@ -118,6 +124,9 @@ def identify(
         adaptation = adapt_to_scan(sources, model, store=store, key=model_key(model))
     if adaptation is not None:
         model = adaptation.applied(model)
+    # Whether the workers of a cluster have more than PyTorch is not known here.
+    model = model.for_run(0 if scheduler else sum(len(source) for source in sources))
+    settings["runtime"] = model.runtime
     answers = _answers(sources, model, failures, batch_size, scheduler, device, store, progress)
     result = IdentificationResult(
         tuple(answers), model.card, settings, symbols, failures=tuple(failures or ()), adaptation=adaptation
@@ -280,6 +289,7 @@ def model_key(model: SpaceGroupModel, device: str = "") -> str:
             model.card.size,
             model.card.classes,
             model.precision,
+            model.runtime,
             model.device.type,
             device,
             repr(PREPROCESSING),

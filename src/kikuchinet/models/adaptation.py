@@ -82,7 +82,9 @@ class Adaptation:
         state = network.state_dict()
         for name, values in self.statistics.items():
             state[name].copy_(torch.from_numpy(np.ascontiguousarray(values)))
-        return SpaceGroupModel(network, model.card, device=str(model.device), precision=model.precision)
+        return SpaceGroupModel(
+            network, model.card, device=str(model.device), precision=model.precision, runtime=model.runtime
+        )
 
 
 def adapt(

@@ -28,7 +28,7 @@ def list_models() -> dict[str, ModelCard]:
 
 
 def load_model(
-    name: str | Path | None = None, *, device: str = "auto", precision: str = "fp32"
+    name: str | Path | None = None, *, device: str = "auto", precision: str = "fp32", runtime: str = "auto"
 ) -> SpaceGroupModel:
     """Load a trained model.
 
@@ -40,6 +40,9 @@ def load_model(
         ``auto`` takes a GPU where there is one; else PyTorch's name of a device.
     precision
         ``fp32``, ``bf16`` or ``auto``, which is bf16 where the hardware has it.
+    runtime
+        What computes: ``torch``; ``openvino``, which ``pip install kikuchinet[openvino]`` brings; or ``auto``: OpenVINO for
+        large runs of `kikuchinet.identify` where it is faster, PyTorch for all else.
 
     Returns
     -------
@@ -49,7 +52,7 @@ def load_model(
     Raises
     ------
     kikuchinet.errors.InputError
-        There is no such model, or its files are damaged.
+        There is no such model, its files are damaged, or the runtime is not to be had.
     """
     folder = model_folder(name)
     card = ModelCard.load(folder / CARD_FILE)
@@ -60,7 +63,7 @@ def load_model(
         )
     network = create_model(card.architecture, len(card.classes))
     load_weights(network, folder / WEIGHTS_FILE, sha256=card.sha256)
-    return SpaceGroupModel(network, card, device=device, precision=precision)
+    return SpaceGroupModel(network, card, device=device, precision=precision, runtime=runtime)
 
 
 def model_bytes(model: SpaceGroupModel) -> bytes:
@@ -72,14 +75,14 @@ def model_bytes(model: SpaceGroupModel) -> bytes:
 
 
 def model_from_bytes(
-    card: ModelCard, weights: bytes, *, device: str = "auto", precision: str = "fp32"
+    card: ModelCard, weights: bytes, *, device: str = "auto", precision: str = "fp32", runtime: str = "auto"
 ) -> SpaceGroupModel:
     """Return the model of which another process has sent the card and the `model_bytes`."""
     from safetensors.torch import load
 
     network = create_model(card.architecture, len(card.classes))
     network.load_state_dict(load(weights))
-    return SpaceGroupModel(network, card, device=device, precision=precision)
+    return SpaceGroupModel(network, card, device=device, precision=precision, runtime=runtime)
 
 
 def model_folder(name: str | Path | None) -> Path:

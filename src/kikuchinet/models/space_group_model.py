@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from kikuchinet.errors import InputError
 from kikuchinet.models.card import ModelCard
 from kikuchinet.models.identification import Identification
 from kikuchinet.models.inference import PRECISIONS, inference_network, resolve_precision
+from kikuchinet.models.openvino_runtime import OpenvinoNetwork, check_runtime, resolve_runtime
 from kikuchinet.patterns import preprocess
 
 _PASS = {"cpu": 32}
@@ -35,17 +36,30 @@ class SpaceGroupModel:
         ``auto`` takes a GPU where there is one; else PyTorch's name of a device.
     precision
         ``fp32``, ``bf16``, or ``auto``: bf16 where the hardware has it, on which it is twice as fast and more.
+    runtime
+        ``torch``; ``openvino``, on a processor, where it is installed; ``auto``: PyTorch, unless `for_run` says otherwise.
     """
 
     def __init__(
-        self, network: nn.Module, card: ModelCard, *, device: str = "auto", precision: str = "fp32"
+        self,
+        network: nn.Module,
+        card: ModelCard,
+        *,
+        device: str = "auto",
+        precision: str = "fp32",
+        runtime: str = "auto",
     ) -> None:
         if precision not in PRECISIONS:
             raise InputError("precision", f"{precision!r} is none of {', '.join(PRECISIONS)}")
         self.card = card
-        self.device = _device(device)
+        self.runtime = check_runtime(runtime)
+        self.device = _device("cpu" if (device, runtime) == ("auto", "openvino") else device)
+        if runtime == "openvino" and self.device.type != "cpu":
+            raise InputError("runtime", f"OpenVINO computes on the processor, not on {self.device}")
         self.precision = resolve_precision(precision, self.device)
         self.network = network.to(self.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+        # By runtime; one dictionary for all that `for_run` returns.
+        self._ready: dict[str, nn.Module | OpenvinoNetwork] = {}
 
     def __repr__(self) -> str:
         return f"SpaceGroupModel({self.name!r}, version {self.version}, space groups {list(self.classes)})"
@@ -70,9 +84,26 @@ class SpaceGroupModel:
         """Patterns per pass through the network, where nobody says how many."""
         return _PASS.get(self.device.type, _LARGE_PASS)
 
+    def for_run(self, patterns: int) -> SpaceGroupModel:
+        """Return the model as it answers a run of so many patterns: with a runtime that is no longer ``auto``.
+
+        The network is the same one, not a copy. PyTorch computes one that OpenVINO cannot convert.
+        """
+        if self.runtime != "auto":
+            return self
+        model = copy.copy(self)
+        model.runtime = resolve_runtime(self.runtime, self.device, self.precision, patterns)
+        if model.runtime == "openvino":
+            try:
+                model.make_ready()
+            except InputError:
+                model.runtime = "torch"
+        return model
+
     def make_ready(self) -> None:
         """Do what `outputs` otherwise does when it is first called: threads that share a model must not all do it."""
-        _ = self._ready_network
+        if isinstance(network := self._ready_network, OpenvinoNetwork):
+            network.make_ready(self.pass_size)
 
     def identify(
         self, images: NDArray[Any] | Sequence[NDArray[Any]], *, batch_size: int | None = None
@@ -110,7 +141,8 @@ class SpaceGroupModel:
         images
             As for `identify`.
         batch_size
-            Patterns per pass through the network; what is fastest on the device if not given.
+            Patterns per pass through the network; what is fastest on the device if not given. OpenVINO fills passes up to
+            it, and compiles the network for each size that it meets.
 
         Returns
         -------
@@ -129,12 +161,12 @@ class SpaceGroupModel:
         The network is a copy with batch normalisation folded in (`kikuchinet.models.inference`), made when it is first asked
         for: weights that are changed afterwards are not seen. On a GPU stacks of patterns are prepared there, too.
         """
-        if batch_size is None:
-            batch_size = self.pass_size
-        if batch_size < 1:
-            raise InputError("batch_size", f"{batch_size} is not positive")
         if isinstance(images, np.ndarray) and images.ndim == 2:
             images = images[None]
+        if batch_size is None:
+            batch_size = 1 if len(images) == 1 else self.pass_size
+        if batch_size < 1:
+            raise InputError("batch_size", f"{batch_size} is not positive")
         if len(images) == 0:
             raise InputError("images", "no patterns")
         network = self._ready_network
@@ -144,14 +176,24 @@ class SpaceGroupModel:
             part = slice(start, start + batch_size)
             prepared = self._prepared(images[part])
             blank[part] = (prepared.amin((1, 2)) == prepared.amax((1, 2))).cpu().numpy()
+            if isinstance(network, OpenvinoNetwork):
+                logits[part] = network(prepared.numpy(), batch_size)
+                continue
             batch = prepared[:, None].contiguous(memory_format=torch.channels_last)
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
                 logits[part] = network(batch).float().cpu().numpy()
         return logits, blank
 
-    @cached_property
-    def _ready_network(self) -> nn.Module:
-        return inference_network(self.network, self.precision)
+    @property
+    def _ready_network(self) -> nn.Module | OpenvinoNetwork:
+        runtime = "openvino" if self.runtime == "openvino" else "torch"
+        if runtime not in self._ready:
+            self._ready[runtime] = (
+                OpenvinoNetwork(inference_network(self.network, "fp32"), self.precision, self.card.size)
+                if runtime == "openvino"
+                else inference_network(self.network, self.precision)
+            )
+        return self._ready[runtime]
 
     def _prepared(self, images: NDArray[Any] | Sequence[NDArray[Any]]) -> torch.Tensor:
         """Return patterns made ready, float32 (n, rows, columns), on the device."""
