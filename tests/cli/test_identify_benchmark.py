@@ -25,14 +25,24 @@ def test_identify_is_compared_with_its_peers(monkeypatch, tiny_model):
     monkeypatch.setattr(
         diffraction, "simulate", lambda *words, **options: SimpleNamespace(to_kikuchipy=lambda: nickel)
     )
-    for name, value in {"PATTERNS": 64, "STEP_DEG": 20.0, "REPEATS": 1}.items():
+    for name, value in {"PATTERNS": 96, "PEERS_PATTERNS": 64, "STEP_DEG": 20.0, "REPEATS": 1}.items():
         monkeypatch.setattr(_identify_benchmarks, name, value)
     monkeypatch.setattr(_benchmarks.best_time, "__defaults__", (1,))
     results = BENCHMARKS["identify"]()
     measured = [result for result in results if isinstance(result, Comparison)]
-    assert [result.peer for result in measured][:3] == [
-        "PyEBSDIndex Hough indexing", "PyEBSDIndex Hough indexing", "kikuchipy dictionary indexing",
-    ]  # fmt: skip
+    runtimes = ["torch"]
+    if importlib.util.find_spec("openvino") is not None:
+        runtimes.append("openvino")
+        same, alone, cpu = (measured.pop(0) for _ in range(3))
+        assert {result.peer for result in (same, alone, cpu)} == {"the same by PyTorch"}
+        assert (alone.benchmark, cpu.unit) == ("identify, openvino, one at a time", "patterns/CPU s")
+        assert "made ready in" in same.note
+        assert same.agreement > 0.5
+    for runtime in runtimes:
+        own = [result for result in measured if result.benchmark.startswith(f"identify, {runtime}")]
+        assert [result.peer for result in own][:3] == [
+            "PyEBSDIndex Hough indexing", "PyEBSDIndex Hough indexing", "kikuchipy dictionary indexing",
+        ]  # fmt: skip
     assert all(min(result.ours, result.theirs) > 0.1 for result in measured)
     assert all(0.0 <= result.agreement <= 1.0 for result in measured[:3])
     if importlib.util.find_spec("keras") is None:

@@ -151,20 +151,19 @@ def test_an_adapted_network_is_converted_as_it_then_is(tiny_model, patterns):
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (("auto", "cpu", "bf16", 10**6), "openvino"),
-        (("auto", "cpu", "bf16", openvino_runtime.PAYS_FROM - 1), "torch"),
-        (("auto", "cpu", "fp32", 10**6), "torch"),
-        (("auto", "cuda", "bf16", 10**6), "torch"),
-        (("torch", "cpu", "bf16", 10**6), "torch"),
-        (("openvino", "cpu", "fp32", 1), "openvino"),
+        (("auto", "cpu", openvino_runtime.PAYS_FROM), "openvino"),
+        (("auto", "cpu", openvino_runtime.PAYS_FROM - 1), "torch"),
+        (("auto", "cuda", 10**6), "torch"),
+        (("torch", "cpu", 10**6), "torch"),
+        (("openvino", "cpu", 1), "openvino"),
     ],
 )
 def test_auto_goes_by_what_pays(words, expected, monkeypatch):
-    runtime, device, precision, patterns = words
-    assert resolve_runtime(runtime, torch.device(device), precision, patterns) == expected
+    runtime, device, patterns = words
+    assert resolve_runtime(runtime, torch.device(device), patterns) == expected
     if runtime == "auto":
         monkeypatch.setitem(sys.modules, "openvino", None)
-        assert resolve_runtime(runtime, torch.device(device), precision, patterns) == "torch"
+        assert resolve_runtime(runtime, torch.device(device), patterns) == "torch"
 
 
 def test_a_run_decides_by_its_number_of_patterns(tiny_model, monkeypatch):
@@ -199,6 +198,19 @@ def test_what_cannot_be_converted_is_left_to_pytorch_or_said(tiny_model, monkeyp
     assert result.settings["runtime"] == "torch"
     with pytest.raises(kn.InputError, match=r"cannot convert this network \(it branches"):
         SpaceGroupModel(network, card, runtime="openvino").make_ready()
+
+
+def test_what_the_processor_cannot_compute_is_left_to_pytorch_or_said(tiny_model, monkeypatch):
+    import openvino
+
+    def refuse(*words):
+        raise RuntimeError("Exception from core.cpp:117:\nno such instruction\n\n")
+
+    monkeypatch.setattr(openvino_runtime, "PAYS_FROM", 50)
+    monkeypatch.setattr(openvino.Core, "compile_model", refuse)
+    assert kn.identify(noise(60), kn.load_model(tiny_model, device="cpu")).settings["runtime"] == "torch"
+    with pytest.raises(kn.InputError, match=r"cannot compute this network here \(no such instruction\)"):
+        kn.load_model(tiny_model, runtime="openvino").make_ready()
 
 
 def test_what_cannot_be_had_is_said(tiny_model, monkeypatch):

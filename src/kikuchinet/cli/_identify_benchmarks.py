@@ -1,9 +1,10 @@
 """``kikuchinet benchmark identify``: an answer from a file of patterns, beside what others do with the same patterns.
 
 Nickel of 60 x 60 px with noise, on the cores that this process may use. Ours is timed from the file on the disk to the
-answers: reading, preparing, network. The peers get their patterns in memory, and what they can do beforehand (dictionaries,
-tables of bands, the network's inputs) is not timed. A rate says how fast somebody answers, not how well: Hough and
-dictionary indexing find orientations, and choose among two phases that they are given, fcc nickel and bcc iron.
+answers: reading, preparing, network, computed by PyTorch and, where it is installed, by OpenVINO. The peers get their
+patterns in memory, and what they can do beforehand (dictionaries, tables of bands, the network's inputs) is not timed. A
+rate says how fast somebody answers, not how well: Hough and dictionary indexing find orientations, and choose among two
+phases that they are given, fcc nickel and bcc iron.
 """
 
 from __future__ import annotations
@@ -11,8 +12,10 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import time
 import warnings
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -26,7 +29,9 @@ from kikuchinet.cli._benchmarks import REPEATS, Comparison, Missing, best_time
 from kikuchinet.cli._stream_benchmarks import nickel_masters
 
 SHAPE = (60, 60)
-PATTERNS = 1024
+PATTERNS = 4096
+PEERS_PATTERNS = 1024
+"""Those of `PATTERNS` that the peers get: their rates depend less on how many there are, and some are slow."""
 CENTER = (0.5, 0.3, 0.6)
 STEP_DEG = 4.0
 """Between the orientations of the dictionaries: 11,935 in each of the two."""
@@ -37,59 +42,116 @@ _HOUGH_CHUNK = 528
 Images = NDArray[np.uint8]
 
 
+@dataclass(frozen=True)
+class _Ours:
+    """What a runtime came to: answers; patterns a second, a CPU second, a second one at a time; seconds to make ready."""
+
+    answers: NDArray[np.int64]
+    rate: float
+    cpu_rate: float
+    alone: float
+    ready_s: float
+
+
 def identify() -> list[Comparison | Missing]:
     """Compare reading, preparing and answering with Hough indexing, dictionary indexing and Keras' Xception."""
     from kikuchinet.models import load_model
+    from kikuchinet.models.openvino_runtime import installed
 
-    model = load_model(precision="auto")
     with nickel_masters() as (signal, _), TemporaryDirectory() as folder:
         images = noisy_nickel(signal)
         path = Path(folder) / "nickel.h5"
         write(path, images)
         results: list[Comparison | Missing] = []
-        answers, ours, ours_one = _ours(path, images, model)
+        ours: dict[str, _Ours] = {}
+        for runtime in ("torch", "openvino") if installed() else ("torch",):
+            model = load_model(precision="auto", runtime=runtime)
+            ours[runtime] = _ours(path, images, model)
         note = (
             f"{model.name} ({model.card.architecture}, {model.card.size[0]} x {model.card.size[1]}, {model.precision}, "
             f"{model.device}); {len(images)} patterns of {SHAPE[0]} x {SHAPE[1]}, best of {REPEATS}, {cores()} processors"
         )
 
-        def compare(peer: str, theirs: float, theirs_one: float | None, phases: Any, remark: str) -> None:
-            agreement = float((phases == answers).mean()) if phases is not None else float("nan")
+        def compare(
+            runtime: str, peer: str, theirs: float, theirs_one: float | None, phases: Any, remark: str
+        ) -> None:
+            mine = ours[runtime]
+            agreement = (
+                float((phases == mine.answers[: len(phases)]).mean()) if phases is not None else float("nan")
+            )
             results.append(
-                Comparison("identify", peer, ours, theirs, "patterns/s", agreement, f"{note}; {remark}")
+                Comparison(
+                    f"identify, {runtime}",
+                    peer,
+                    mine.rate,
+                    theirs,
+                    "patterns/s",
+                    agreement,
+                    f"{note}; {remark}",
+                )
             )
             if theirs_one is not None:
                 results.append(
                     Comparison(
-                        "identify, one at a time",
+                        f"identify, {runtime}, one at a time",
                         peer,
-                        ours_one,
+                        mine.alone,
                         theirs_one,
                         "patterns/s",
                         agreement,
-                        f"a pattern in memory to its answer: ours {1e3 / ours_one:.1f} ms, theirs {1e3 / theirs_one:.1f} ms",
+                        "a pattern in memory to its answer: "
+                        f"ours {1e3 / mine.alone:.1f} ms, theirs {1e3 / theirs_one:.1f} ms",
                     )
                 )
 
-        compare("PyEBSDIndex Hough indexing", *_hough(images), "fcc or bcc, 9 bands")
-        compare(
-            "kikuchipy dictionary indexing",
-            *_dictionary(signal, images),
-            f"Ni or Fe, every {STEP_DEG:g} degrees, dictionaries made beforehand",
-        )
+        if "openvino" in ours:
+            torch, openvino = ours["torch"], ours["openvino"]
+            ready = (
+                f"made ready in {openvino.ready_s:.1f} s, PyTorch in {torch.ready_s:.1f} s, not in the rates"
+            )
+            compare("openvino", "the same by PyTorch", torch.rate, torch.alone, torch.answers, ready)
+            results.append(
+                Comparison(
+                    "identify, openvino",
+                    "the same by PyTorch",
+                    openvino.cpu_rate,
+                    torch.cpu_rate,
+                    "patterns/CPU s",
+                    float((openvino.answers == torch.answers).mean()),
+                    "leaves out what other programs take",
+                )
+            )
+        else:
+            results.append(
+                Missing("identify, openvino", "the same by PyTorch", "not measured: pip install openvino")
+            )
+        few = images[:PEERS_PATTERNS]
+        peers: list[tuple[str, float, float | None, Any, str]] = [
+            ("PyEBSDIndex Hough indexing", *_hough(few), "fcc or bcc, 9 bands"),
+            (
+                "kikuchipy dictionary indexing",
+                *_dictionary(signal, few),
+                f"Ni or Fe, every {STEP_DEG:g} degrees, dictionaries made beforehand",
+            ),
+        ]
         keras = _keras(model.card.size, len(model.classes))
+        if keras is not None:
+            backend, theirs, theirs_one = keras
+            peers.append(
+                (
+                    f"Xception in Keras ({backend})",
+                    theirs,
+                    theirs_one,
+                    None,
+                    "the network alone, untrained, on prepared inputs of the same size",
+                )
+            )
+        for runtime in ours:
+            for peer in peers:
+                compare(runtime, *peer)
         if keras is None:
             results.append(
                 Missing("identify", "Xception in Keras", "not measured: pip install keras tensorflow-cpu")
-            )
-        else:
-            backend, theirs, theirs_one = keras
-            compare(
-                f"Xception in Keras ({backend})",
-                theirs,
-                theirs_one,
-                None,
-                "the network alone, untrained, on prepared inputs of the same size",
             )
     return results
 
@@ -122,17 +184,24 @@ def write(path: Path, images: Images) -> None:
         write_header(file, images.shape[1:], np.array([CENTER]), 0.0, scan_shape=(len(images) // 32, 32))
 
 
-def _ours(path: Path, images: Images, model: Any) -> tuple[NDArray[np.int64], float, float]:
+def _ours(path: Path, images: Images, model: Any) -> _Ours:
     from kikuchinet.identification import identify as run
 
     found: list[Any] = []
+    cpu: list[float] = []
 
     def answer() -> None:
+        start = time.process_time()
         found.append(run(path, model))
+        cpu.append(time.process_time() - start)
 
+    start = time.perf_counter()
+    model.make_ready()
+    ready_s = time.perf_counter() - start
     seconds = best_time(answer)
     answers = found[-1].identification.space_groups
-    return answers, len(images) / seconds, _one_at_a_time(model.identify, images)
+    alone = _one_at_a_time(model.identify, images)
+    return _Ours(answers, len(images) / seconds, len(images) / min(cpu), alone, ready_s)
 
 
 def _one_at_a_time(answer: Callable[[Any], Any], images: NDArray[Any], n: int = 20) -> float:
@@ -220,7 +289,7 @@ def _keras(size: tuple[int, int], classes: int) -> tuple[str, float, float] | No
             )
     except ImportError:
         return None
-    inputs = np.random.default_rng(0).standard_normal((PATTERNS, *size, 1)).astype(np.float32)
-    rate = PATTERNS / best_time(lambda: network.predict(inputs, batch_size=32, verbose=0))
+    inputs = np.random.default_rng(0).standard_normal((PEERS_PATTERNS, *size, 1)).astype(np.float32)
+    rate = PEERS_PATTERNS / best_time(lambda: network.predict(inputs, batch_size=32, verbose=0))
     alone = _one_at_a_time(lambda image: np.asarray(network(image[None], training=False)), inputs)
     return str(keras.backend.backend()), rate, alone

@@ -126,8 +126,8 @@ def identify(
         Runtime,
         typer.Option(
             "--runtime",
-            help="What computes the network; auto is OpenVINO where it is installed, the processor has bf16 and there are "
-            "thousands of patterns, which it answers faster than PyTorch.",
+            help="What computes the network; auto is OpenVINO, where installed, on processors for thousands of patterns, "
+            "which it answers faster than PyTorch.",
         ),
     ] = Runtime.AUTO,
     scheduler: Annotated[

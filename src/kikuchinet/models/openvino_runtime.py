@@ -24,7 +24,8 @@ from kikuchinet.errors import InputError
 RUNTIMES = ("auto", "torch", "openvino")
 """What may be asked for."""
 PAYS_FROM = 4096
-"""Patterns of a run from which the seconds of conversion are won back, where the network computes in bf16."""
+"""Patterns of a run from which the seconds of conversion are won back, with a margin: two cores win them back within 2,000
+(``benchmarks/runtimes.py``). More cores need more patterns for it, but the answers must not depend on their number."""
 _TELEMETRY = "openvino_telemetry"
 
 
@@ -50,18 +51,16 @@ def check_runtime(runtime: str) -> str:
     return runtime
 
 
-def resolve_runtime(runtime: str, device: torch.device, precision: str, patterns: int) -> str:
+def resolve_runtime(runtime: str, device: torch.device, patterns: int) -> str:
     """Return ``torch`` or ``openvino`` for a run.
 
     Parameters
     ----------
     runtime
-        One of `RUNTIMES`. ``auto`` is OpenVINO where it is installed and faster, conversion included: on a processor, in
-        bf16, for `PAYS_FROM` patterns and more. In fp32 it was no faster than PyTorch.
+        One of `RUNTIMES`. ``auto`` is OpenVINO where it is installed and faster, conversion included: on a processor, for
+        `PAYS_FROM` patterns and more.
     device
         Where the network runs.
-    precision
-        ``fp32`` or ``bf16``.
     patterns
         Patterns of the whole run.
 
@@ -71,7 +70,7 @@ def resolve_runtime(runtime: str, device: torch.device, precision: str, patterns
     """
     if runtime != "auto":
         return runtime
-    pays = device.type == "cpu" and precision == "bf16" and patterns >= PAYS_FROM
+    pays = device.type == "cpu" and patterns >= PAYS_FROM
     return "openvino" if pays and installed() else "torch"
 
 
@@ -90,7 +89,7 @@ class OpenvinoNetwork:
     Raises
     ------
     kikuchinet.errors.InputError
-        The network cannot be converted.
+        The network cannot be converted. So says `make_ready` of one that this processor cannot compute.
 
     Notes
     -----
@@ -123,8 +122,9 @@ class OpenvinoNetwork:
             return self._openvino.convert_model(_traced(network, self._size), input=[shape])
         except Exception as error:
             # Whatever PyTorch or OpenVINO meet in somebody's network.
-            cause = (str(error).splitlines() or [type(error).__name__])[0]
-            raise InputError("runtime", f"OpenVINO cannot convert this network ({cause})") from error
+            raise InputError(
+                "runtime", f"OpenVINO cannot convert this network ({_last_line(error)})"
+            ) from error
 
     def make_ready(self, batch_size: int) -> None:
         """Compile the network for passes of so many patterns, which takes seconds, once."""
@@ -138,8 +138,14 @@ class OpenvinoNetwork:
                 return
             model = self._model.clone()
             model.reshape([batch_size, 1, *self._size])
+            try:
+                compiled = self._openvino.Core().compile_model(model, "CPU", self._settings)
+            except RuntimeError as error:
+                raise InputError(
+                    "runtime", f"OpenVINO cannot compute this network here ({_last_line(error)})"
+                ) from error
             self._idle[batch_size] = []
-            self._compiled[batch_size] = self._openvino.Core().compile_model(model, "CPU", self._settings)
+            self._compiled[batch_size] = compiled
 
     def __call__(self, prepared: NDArray[np.float32], batch_size: int) -> NDArray[np.float32]:
         """Return the raw outputs for the patterns of one pass.
@@ -183,6 +189,11 @@ def _traced(network: nn.Module, size: tuple[int, int]) -> Any:
                 traced(images), network(images), rtol=1e-3, atol=1e-3, msg="it branches on what it is given"
             )
     return traced
+
+
+def _last_line(error: Exception) -> str:
+    """Return what an error comes to: the lines before it say where in OpenVINO it arose."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[-1].strip()
 
 
 def _import() -> Any:

@@ -92,7 +92,7 @@ class SpaceGroupModel:
         if self.runtime != "auto":
             return self
         model = copy.copy(self)
-        model.runtime = resolve_runtime(self.runtime, self.device, self.precision, patterns)
+        model.runtime = resolve_runtime(self.runtime, self.device, patterns)
         if model.runtime == "openvino":
             try:
                 model.make_ready()
