@@ -12,10 +12,10 @@ from typing import overload
 import numpy as np
 from numpy.typing import NDArray
 
-from kikuchinet.datasets.labels import visible_or_literal
 from kikuchinet.datasets.masters_config import MastersConfig
 from kikuchinet.datasets.masters_plan import materials_of, plan
-from kikuchinet.diffraction import MasterPattern
+from kikuchinet.datasets.orderings_store import orderings_of
+from kikuchinet.diffraction import MasterPattern, visible_group, visible_groups
 from kikuchinet.diffraction.cache import MasterCache
 from kikuchinet.diffraction.campaign import simulate_many
 from kikuchinet.diffraction.campaign_bar import campaign_bar
@@ -30,7 +30,8 @@ Hemispheres = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32
 class MasterEntry:
     """One master pattern of a set, with the labels of its material.
 
-    `other` marks the further crystals of a group; see `MastersConfig`.
+    `other` marks the further crystals of a group; see `MastersConfig`. `visible_groups` are those that a pattern does not
+    tell apart, the visible one among them; that one alone if not given.
     """
 
     path: Path
@@ -39,6 +40,11 @@ class MasterEntry:
     visible_group: int
     energy_kev: float
     other: bool = False
+    visible_groups: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.visible_group not in self.visible_groups:
+            object.__setattr__(self, "visible_groups", (*self.visible_groups, self.visible_group))
 
 
 class MasterSet(Sequence[MasterEntry]):
@@ -110,14 +116,15 @@ class MasterSet(Sequence[MasterEntry]):
         for path in paths:
             master = MasterPattern.load(path)
             group = master.space_group
-            visible = visible_or_literal(master.crystal, "visible") if master.crystal is not None else group
+            crystal = master.crystal
             entries.append(
                 MasterEntry(
                     path=Path(path),
                     material=master.name,
                     space_group=group,
-                    visible_group=visible,
+                    visible_group=group if crystal is None else visible_group(crystal),
                     energy_kev=master.energy_kev,
+                    visible_groups=(group,) if crystal is None else visible_groups(crystal),
                 )
             )
         return cls(entries)
@@ -176,16 +183,17 @@ def prepare(
                 errors.append(finished.error)
     if errors:
         raise errors[0]
-    visible = {spec.material: visible_or_literal(spec.base, "visible") for spec in specs}
+    known = orderings_of([spec.base for spec in specs], cache_dir, workers=workers, progress=progress)
     return MasterSet(
         [
             MasterEntry(
                 path=Path(os.path.relpath(path)),
                 material=spec.material,
                 space_group=spec.base.space_group,
-                visible_group=visible[spec.material],
+                visible_group=visible_group(spec.base, known=known[spec.base]),
                 energy_kev=spec.energy_kev,
                 other=spec.material not in named,
+                visible_groups=visible_groups(spec.base, known=known[spec.base]),
             )
             for spec, job in zip(specs, jobs, strict=True)
             if (path := paths[job.key]) is not None

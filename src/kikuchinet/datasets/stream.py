@@ -215,8 +215,8 @@ class PatternStream(IterableDataset[LabelledPatterns]):
                 raise InputError(entry.material, f"its space group {group} is not among the classes")
             tree = self._others if entry.other else self._tree
             tree[classes.index(group)].setdefault(entry.material, []).append(i)
-        for group, materials in zip(classes, self._tree, strict=True):
-            if not materials:
+        for group, materials, others in zip(classes, self._tree, self._others, strict=True):
+            if not materials and not others:
                 raise InputError(f"space group {group}", "a class without any material")
         self._cameras = config.camera_ranges()
         self._screens = config.screens(size)
@@ -239,7 +239,7 @@ class PatternStream(IterableDataset[LabelledPatterns]):
         rng = np.random.default_rng([config.seed, window, number])
         # Nothing is drawn where there is no choice: streams without others or with one camera stay as they were.
         tree, others = self._tree[label], self._others[label]
-        if others and rng.random() < config.others_share:
+        if not tree or (others and rng.random() < config.others_share):
             tree = others
         materials = list(tree.values())
         variants = materials[rng.integers(len(materials))]

@@ -3,14 +3,24 @@
 from kikuchinet.diffraction.master_pattern import MasterPattern
 from kikuchinet.diffraction.simulation import PRESETS, simulate
 from kikuchinet.diffraction.transport import ElectronTransport
-from kikuchinet.diffraction.visibility import superlattice_ratio, visible_group, weakest_ordering
+from kikuchinet.diffraction.visibility import (
+    Ordering,
+    orderings,
+    superlattice_ratio,
+    visible_group,
+    visible_groups,
+    weakest_ordering,
+)
 
 __all__ = [
     "PRESETS",
     "ElectronTransport",
     "MasterPattern",
+    "Ordering",
+    "orderings",
     "simulate",
     "superlattice_ratio",
     "visible_group",
+    "visible_groups",
     "weakest_ordering",
 ]

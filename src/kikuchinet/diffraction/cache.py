@@ -14,6 +14,7 @@ import tempfile
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from kikuchinet._files import atomic_path
 from kikuchinet.crystal import Crystal
@@ -58,6 +59,20 @@ def content_key(crystal: Crystal, energy_kev: float, half_width: int, preset: st
         raise InputError(f"preset {preset!r}", f"no such preset; there are {', '.join(PRESETS)}")
     content = {
         "revision": PHYSICS_REVISION,
+        **structure_content(crystal),
+        "energy_kev": float(energy_kev),
+        "half_width": int(half_width),
+        "preset": asdict(PRESETS[preset]),
+        # What the Monte Carlo run assumes where a preset says nothing: tilt of the sample, number of electrons.
+        "transport": ElectronTransport.simulate.__kwdefaults__,
+        "seed": int(seed),
+    }
+    return digest(content)
+
+
+def structure_content(crystal: Crystal) -> dict[str, Any]:
+    """Return what of a crystal decides intensities, as JSON takes it; its name and where it is from do not."""
+    return {
         "cell": [float(value) for value in crystal.cell],
         "setting": crystal.setting,
         "sites": [
@@ -69,13 +84,11 @@ def content_key(crystal: Crystal, energy_kev: float, half_width: int, preset: st
             ]
             for site in crystal.sites
         ],
-        "energy_kev": float(energy_kev),
-        "half_width": int(half_width),
-        "preset": asdict(PRESETS[preset]),
-        # What the Monte Carlo run assumes where a preset says nothing: tilt of the sample, number of electrons.
-        "transport": ElectronTransport.simulate.__kwdefaults__,
-        "seed": int(seed),
     }
+
+
+def digest(content: dict[str, Any]) -> str:
+    """Return 32 hexadecimal digits (128 bits of SHA-256) of what JSON takes."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:_KEY_DIGITS]
 
 
