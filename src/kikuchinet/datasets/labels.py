@@ -48,6 +48,27 @@ def visible_or_literal(crystal: Crystal, labels: str) -> int:
     return visible_group(crystal) if check_labels(labels) == "visible" else crystal.space_group
 
 
+def accepted(sets: Sequence[Sequence[int]], classes: Sequence[int]) -> NDArray[np.bool_]:
+    """Return which classes of a model are right answers for crystals whose groups a pattern does not all tell apart.
+
+    Parameters
+    ----------
+    sets
+        The groups of each of n crystals, `kikuchinet.diffraction.visible_groups`.
+    classes
+        The model's classes; `kikuchinet.crystal.OUTSIDE`, if it is one, stands for all groups that are none.
+
+    Returns
+    -------
+    numpy.ndarray
+        bool (n, classes).
+    """
+    right = np.zeros((len(sets), len(classes)), dtype=bool)
+    for row, groups in zip(right, sets, strict=True):
+        row[:] = np.isin(classes, among(list(groups), classes))
+    return right
+
+
 def among(groups: ArrayLike, classes: Sequence[int]) -> NDArray[np.int64]:
     """Return the classes of a model that space groups belong to.
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from kikuchinet._files import atomic_path
 from kikuchinet.datasets import MasterSet, PatternStream, QualityRange, StreamConfig, prepare, windows
-from kikuchinet.datasets.labels import among
+from kikuchinet.datasets.labels import accepted, among
 from kikuchinet.datasets.manifest import Manifest
 from kikuchinet.datasets.stored import StoredPatterns
 from kikuchinet.errors import InputError
@@ -44,7 +44,8 @@ class Evaluation:
     model
         Name and version of the model.
     visible, literal
-        Scores against the visibility-limited and the literal space group.
+        Scores against the visibility-limited and the literal space group. An answer that is another of the groups that the
+        crystal's pattern does not tell apart (`kikuchinet.diffraction.visible_groups`) counts as the visible group.
     pools
         Scores of answers pooled over several patterns of a material, against the visible group; see
         `kikuchinet.evaluation.pooling.score_pools`.
@@ -164,11 +165,12 @@ def evaluate(
         manifest = patterns if isinstance(patterns, Manifest) else Manifest.read(patterns)
         batches, total = _from_manifest(manifest, network, batch_size), len(manifest)
     parts: list[Identification] = []
-    visible, literal, materials = [], [], []
+    visible, literal, materials, right = [], [], [], []
     for batch in _tracked(batches, total, progress):
         logits = network.logits(batch.images, batch_size=batch_size)
         parts.append(network.answer(logits, batch.images))
         visible.append(batch.visible)
+        right.append(batch.right)
         literal.append(batch.literal)
         materials.append(batch.materials)
     identification = Identification.concatenate(parts)
@@ -181,6 +183,7 @@ def evaluate(
         np.concatenate(visible),
         np.concatenate(literal),
         np.concatenate(materials),
+        np.concatenate(right),
         scan,
     )
     if out is not None:
@@ -194,16 +197,18 @@ def _scored(
     visible: NDArray[np.int64],
     literal: NDArray[np.int64],
     names: NDArray[np.str_],
+    right: NDArray[np.bool_],
     scan: ScanScores | None = None,
 ) -> Evaluation:
     said, classes = identification.answers, identification.classes
     seen = among(visible, classes)
+    accepts = np.array([bool(row[np.isin(classes, one)].any()) for row, one in zip(right, said, strict=True)])
     return Evaluation(
         model=model,
-        visible=score("visible", seen, said, names, classes),
+        visible=score("visible", seen, np.where(accepts, seen, said), names, classes),
         literal=score("literal", among(literal, classes), said, names, classes),
-        pools=score_pools(identification, seen, names),
-        calibration_error=calibration_error(identification, seen),
+        pools=score_pools(identification, seen, names, right=right),
+        calibration_error=calibration_error(identification, seen, right),
         scan=scan,
     )
 
@@ -298,6 +303,7 @@ def evaluate_bands(
         np.array([entry.visible_group for entry in entries], dtype=np.int64),
         np.array([entry.space_group for entry in entries], dtype=np.int64),
         np.array([entry.material for entry in entries]),
+        accepted([entry.visible_groups for entry in masters], model.card.classes)[profiles.masters],
     )
     if out is not None:
         result.write(out)
@@ -374,6 +380,7 @@ class _Truths:
     visible: NDArray[np.int64]
     literal: NDArray[np.int64]
     materials: NDArray[np.str_]
+    right: NDArray[np.bool_]
 
     def __len__(self) -> int:
         return len(self.images)
@@ -385,9 +392,11 @@ def _from_stream(stream: PatternStream, count: int) -> Iterator[_Truths]:
     visible = np.array([entry.visible_group for entry in stream.masters], dtype=np.int64)
     literal = np.array([entry.space_group for entry in stream.masters], dtype=np.int64)
     names = np.array([entry.material for entry in stream.masters])
+    right = accepted([entry.visible_groups for entry in stream.masters], stream.classes)
     made = 0
     for window in windows(stream):
-        yield _Truths(window.images, visible[window.masters], literal[window.masters], names[window.masters])
+        k = window.masters
+        yield _Truths(window.images, visible[k], literal[k], names[k], right[k])
         made += len(window)
         if made >= count:
             return
@@ -398,11 +407,12 @@ def _from_manifest(manifest: Manifest, model: SpaceGroupModel, batch_size: int) 
     groups = tuple(sorted(set(manifest.labels("literal").tolist())))
     stored = StoredPatterns(manifest, groups, size=model.card.size, labels="literal")
     visible, literal = manifest.labels("visible"), manifest.labels("literal")
+    right = accepted([(group,) for group in visible.tolist()], model.classes)
     names = manifest.frame["material"].to_numpy(dtype=str)
     start = 0
     for images, _ in stored.batches(batch_size):
         where = slice(start, start + len(images))
-        yield _Truths(images.numpy(), visible[where], literal[where], names[where])
+        yield _Truths(images.numpy(), visible[where], literal[where], names[where], right[where])
         start += len(images)
 
 

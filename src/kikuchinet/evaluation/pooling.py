@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from kikuchinet.models import Identification
 from kikuchinet.models.identification import FLOOR
 from kikuchinet.training.calibration import expected_calibration_error
+from kikuchinet.training.recalibration import right_or_label
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,6 +31,7 @@ def score_pools(
     truths: NDArray[np.int64],
     materials: ArrayLike,
     *,
+    right: NDArray[np.bool_] | None = None,
     sizes: Sequence[int] = POOL_SIZES,
     seed: int = 0,
 ) -> pd.DataFrame:
@@ -45,6 +47,9 @@ def score_pools(
         (n,) true space groups.
     materials
         (n,) names.
+    right
+        (n, classes) True where a class is a right answer, `kikuchinet.datasets.labels.accepted`; the truth alone if not
+        given.
     sizes
         How many patterns to pool. A material with fewer patterns than a size is left out of it.
     seed
@@ -72,9 +77,10 @@ def score_pools(
                 continue
             drawn = rng.permuted(np.tile(own, (DRAWS, 1)), axis=1)[:, :size] if size > 1 else own[:, None]
             # The winner of a pool: its sum of logarithms is the highest, whatever the correlation between its patterns.
-            found = classes[evidence[drawn].sum(axis=1).argmax(axis=1)]
+            found = evidence[drawn].sum(axis=1).argmax(axis=1)
             truth = int(truths[own[0]])
-            shares[name] = truth, float((found == truth).mean())
+            also = np.zeros(len(classes), dtype=bool) if right is None else right[own[0]]
+            shares[name] = truth, float(((classes == truth) | also)[found].mean())
         if not shares:
             continue
         frame = pd.DataFrame(shares.values(), columns=["group", "share"])
@@ -91,7 +97,9 @@ def score_pools(
     return pd.DataFrame(rows)
 
 
-def calibration_error(identification: Identification, truths: NDArray[np.int64]) -> float | None:
+def calibration_error(
+    identification: Identification, truths: NDArray[np.int64], right: NDArray[np.bool_] | None = None
+) -> float | None:
     """Return the expected calibration error of the likeliest class, abstentions disregarded.
 
     Parameters
@@ -100,6 +108,8 @@ def calibration_error(identification: Identification, truths: NDArray[np.int64])
         Answers for n patterns.
     truths
         (n,) true space groups. Patterns of a group that is none of the model's are left out.
+    right
+        As for `score_pools`.
 
     Returns
     -------
@@ -112,4 +122,6 @@ def calibration_error(identification: Identification, truths: NDArray[np.int64])
     if not known.any():
         return None
     labels = np.array([classes.index(truth) for truth in truths[known]])
+    if right is not None:
+        labels = right_or_label(identification.probabilities[known], right[known], labels)
     return expected_calibration_error(identification.probabilities[known], labels, bins=BINS)

@@ -17,7 +17,12 @@ _LARGEST_POOL = 4
 
 
 def fit_bands(
-    profiles: Profiles, config: BandTrainingConfig, finder: CubicFinder, *, progress: bool = True
+    profiles: Profiles,
+    config: BandTrainingConfig,
+    finder: CubicFinder,
+    *,
+    accepted: NDArray[np.bool_] | None = None,
+    progress: bool = True,
 ) -> BandNetwork:
     """Fit a network to band profiles.
 
@@ -29,6 +34,9 @@ def fit_bands(
         Its `learning`, `classes` and `seed` count.
     finder
         Whose templates the network is to hold.
+    accepted
+        (masters, classes) True where a class is a right answer for a master pattern: groups that its pattern does not tell
+        apart. The label alone if not given.
     progress
         Show a progress bar.
 
@@ -57,9 +65,10 @@ def fit_bands(
         members = _members(profiles.blocks)
         # Every class weighs the same, however many of its profiles there are.
         per_class = torch.bincount(labels, minlength=len(config.classes)).clamp(min=1)
-        loss = nn.CrossEntropyLoss(
-            weight=(len(labels) / len(config.classes)) / per_class, label_smoothing=learning.label_smoothing
-        )
+        weights = (len(labels) / len(config.classes)) / per_class
+        right = nn.functional.one_hot(labels, len(config.classes)).bool()
+        if accepted is not None:
+            right |= torch.from_numpy(accepted[profiles.masters])
         optimiser = torch.optim.AdamW(
             network.parameters(), learning.learning_rate, weight_decay=learning.weight_decay
         )
@@ -78,13 +87,26 @@ def fit_bands(
                     shown = _pooled(values, members, chosen, learning.pooled)
                     shown = _varied(shown, learning)
                     outputs = network.each(shown)
-                    error = loss(outputs.flatten(0, 1), labels[chosen].repeat(learning.members))
+                    error = _loss(
+                        outputs.flatten(0, 1),
+                        right[chosen].repeat(learning.members, 1),
+                        weights[labels[chosen]].repeat(learning.members),
+                        learning.label_smoothing,
+                    )
                     optimiser.zero_grad(set_to_none=True)
                     error.backward()
                     optimiser.step()
                     schedule.step()
                     bar.advance(task)
     return network.eval()
+
+
+def _loss(outputs: Tensor, right: Tensor, weights: Tensor, smoothing: float) -> Tensor:
+    """Return the mean of -log of the probability of all right answers together, smoothed as cross-entropy is."""
+    logarithms = outputs.log_softmax(dim=1)
+    said = torch.logsumexp(logarithms.masked_fill(~right, -torch.inf), dim=1)
+    each = -(1.0 - smoothing) * said - smoothing * logarithms.mean(dim=1)
+    return (weights * each).sum() / weights.sum()
 
 
 def _members(blocks: NDArray[np.int64]) -> Tensor:

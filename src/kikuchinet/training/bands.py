@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from kikuchinet._files import atomic_path
 from kikuchinet.datasets import MasterSet, StreamConfig, prepare
-from kikuchinet.datasets.labels import among
+from kikuchinet.datasets.labels import accepted, among
 from kikuchinet.datasets.profile_parts import make_profiles
 from kikuchinet.datasets.profiles import ProfileMaker, Profiles, ProfilesConfig, finder_of
 from kikuchinet.errors import InputError
@@ -25,7 +25,7 @@ from kikuchinet.training.band_config import BandTrainingConfig, read_band_config
 from kikuchinet.training.band_learning import fit_bands
 from kikuchinet.training.config import TrainingConfig, read_config
 from kikuchinet.training.export import code_commit
-from kikuchinet.training.recalibration import calibrated
+from kikuchinet.training.recalibration import calibrated, right_or_label
 
 CONFIG_FILE = "config.json"
 _PATTERNS_A_SCREEN = 200
@@ -85,7 +85,13 @@ def train_bands(
     )
     parts = make_profiles(maker, folder=out / "profiles", workers=workers, progress=progress)
     profiles = Profiles.concatenate(parts)
-    network = fit_bands(profiles, config, finder, progress=progress)
+    network = fit_bands(
+        profiles,
+        config,
+        finder,
+        accepted=_accepted(masters, config.classes, config.labels),
+        progress=progress,
+    )
     card = _export(out / "model", network, config, masters, profiles, (time.monotonic() - start) / 3600.0)
     return card
 
@@ -155,6 +161,11 @@ def _export(
     return card
 
 
+def _accepted(masters: MasterSet, classes: tuple[int, ...], labels: str) -> NDArray[np.bool_]:
+    sets = [entry.visible_groups if labels == "visible" else (entry.space_group,) for entry in masters]
+    return accepted(sets, classes)
+
+
 def band_logits(
     model: BandModel,
     masters: MasterSet,
@@ -216,6 +227,7 @@ def calibrate_bands(
     network = load_band_model(folder)
     masters = prepare(settings.masters, cache_dir, progress=progress)
     logits, profiles = band_logits(network, masters, settings.stream, count, progress=progress)
-    card = calibrated(network.card, logits, profiles.labels, settings.name)
+    right = _accepted(masters, network.card.classes, network.card.labels)[profiles.masters]
+    card = calibrated(network.card, logits, right_or_label(logits, right, profiles.labels), settings.name)
     card.save(folder / CARD_FILE)
     return card

@@ -80,6 +80,29 @@ def calibrate(
     return card
 
 
+def right_or_label(
+    outputs: NDArray[np.float64], right: NDArray[np.bool_], labels: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Return the truth of each output: the likeliest class where it is a right answer, else the label.
+
+    Parameters
+    ----------
+    outputs
+        (n, classes).
+    right
+        (n, classes) `kikuchinet.datasets.labels.accepted`.
+    labels
+        (n,) indices of the visible group.
+
+    Returns
+    -------
+    numpy.ndarray
+        (n,) indices.
+    """
+    likeliest = outputs.argmax(axis=1)
+    return np.where(right[np.arange(len(right)), likeliest], likeliest, labels)
+
+
 def calibrated(
     card: ModelCard, logits: NDArray[np.float64], truth: NDArray[np.int64], config: str
 ) -> ModelCard:
