@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from kikuchinet.crystal import PAPER_MATERIALS, Crystal, Site, crystals
 from kikuchinet.crystal.standard import in_found_group
 from kikuchinet.crystal.symmetry import reference_setting
-from kikuchinet.diffraction import superlattice_ratio, visible_group, weakest_ordering
+from kikuchinet.diffraction import (
+    ElectronTransport,
+    orderings,
+    simulate,
+    superlattice_ratio,
+    visible_group,
+    visible_groups,
+    weakest_ordering,
+)
+from kikuchinet.diffraction.visibility import LEAST_DISTANCE, orderings_key, simulated_orderings
 
 
 @pytest.mark.parametrize(
@@ -43,7 +53,9 @@ def test_weakest_ordering_names_the_nearest_parent() -> None:
 
 
 def crystal_of(space_group: int, **elements: tuple[float, float, float]) -> Crystal:
-    sites = tuple(Site(name, position, 1.0, 0.005, name) for name, position in elements.items())
+    sites = tuple(
+        Site(name, position, 0.1 if name == "H" else 1.0, 0.005, name) for name, position in elements.items()
+    )
     return Crystal(
         name="", a_nm=1.0, b_nm=1.0, c_nm=1.0, alpha_deg=90.0, beta_deg=90.0, gamma_deg=90.0,
         space_group=space_group, setting=reference_setting(space_group).symbol, sites=sites,
@@ -70,11 +82,67 @@ def test_light_atoms_between_heavy_ones_set_no_visible_group(
     alone = in_found_group(crystal.replace(sites=crystal.sites[:1]))
     assert alone is not None
     assert alone.space_group == group  # spglib's
-    assert visible_group(crystal, threshold=0.5) == group
-    assert visible_group(crystal, threshold=1e-4) == space_group
+    assert visible_group(crystal) == group
+    assert visible_group(crystal, least_distance=0.0) == space_group
+    assert {group, space_group} <= set(visible_groups(crystal))
+
+
+def test_distance_is_that_to_the_crystal_without_order() -> None:
+    # Another road to the same number: Ni and Al at random on one site, simulated as a crystal of its own.
+    ordered = crystals["Ni3Al"]
+    random = ordered.replace(
+        space_group=225,
+        setting=reference_setting(225).symbol,
+        sites=tuple(
+            Site(site.element, (0.0, 0.0, 0.0), share, site.b_iso_nm2, site.element)
+            for site, share in zip(
+                sorted(ordered.sites, key=lambda site: site.element), (0.25, 0.75), strict=True
+            )
+        ),
+    )
+    transport = ElectronTransport.simulate(ordered, 20.0, energies=1, electrons=5_000)
+    patterns = [
+        simulate(one, half_width=40, preset="fast", transport=transport).upper.ravel()
+        for one in (ordered, random)
+    ]
+    (ordering,) = simulated_orderings(ordered)
+    assert (ordering.space_group, ordering.divisor, ordering.centring) == (225, 1, "F")
+    assert ordering.distance == pytest.approx(1.0 - np.corrcoef(*patterns)[0, 1], rel=0.25)
+
+
+def test_light_atoms_make_strong_reflections_and_faint_bands() -> None:
+    nitride, aluminide = crystals["Fe4N"], crystals["Ni3Al"]
+    assert superlattice_ratio(nitride, 225) > superlattice_ratio(aluminide, 225)
+    (weaker,), (stronger,) = orderings(nitride), orderings(aluminide)
+    assert LEAST_DISTANCE < weaker.distance < stronger.distance
+
+
+def test_groups_that_are_not_told_apart() -> None:
+    assert visible_groups(crystals["FeNi3"]) == (221, 225)
+    assert visible_groups(crystals["Ni3Al"]) == (221,)
+    # Potassium and chlorine scatter alike: a primitive lattice of half the edge.
+    assert (visible_group(crystals["KCl"]), visible_groups(crystals["KCl"])) == (221, (221, 225))
+    assert visible_groups(crystals["GaAs"]) == (216,)
+    assert orderings(crystals["Ni"]) == ()
+
+
+def test_the_librarys_table_is_what_is_simulated() -> None:
+    from kikuchinet.diffraction.visibility import _library_orderings
+
+    table = _library_orderings()
+    own = [crystal for crystal in crystals.values() if crystal.space_group in range(221, 231)]
+    assert {orderings_key(crystal) for crystal in own} == set(table)
+    for name in ("Ni3Al", "KCl", "Fe3Si", "Cu2O"):
+        found = simulated_orderings(crystals[name])
+        known = orderings(crystals[name])
+        assert [(one.space_group, one.divisor, one.centring) for one in found] == [
+            (one.space_group, one.divisor, one.centring) for one in known
+        ]
+        for one, other in zip(found, known, strict=True):
+            assert one.distance == pytest.approx(other.distance, rel=1e-3, abs=1e-5)
 
 
 def test_only_weak_reflections_hide_a_group() -> None:
-    # (100) of perovskite is weaker than the threshold, (111) is not: its lattice stays what it is.
+    # (100) of perovskite is faint, (111) is not: its lattice stays what it is.
     assert visible_group(crystals["SrTiO3"]) == 221
     assert visible_group(crystals["GaAs"]) == 216
