@@ -8,19 +8,30 @@ from dataclasses import dataclass
 from kikuchinet.crystal import OUTSIDE, ladder
 from kikuchinet.errors import InputError
 
+_LIGHT = "light atoms among heavy ones break the lattice of the heavy ones, as in"
 _HIDDEN_ORDER: dict[int, tuple[tuple[int, str], ...]] = {
-    225: ((221, "L1_2 order between elements that scatter alike, as in FeNi3"),),
+    225: (
+        (221, "L1_2 order between elements that scatter alike, as in FeNi3"),
+        (222, f"{_LIGHT} Ce5Mo3O16"),
+        (224, f"{_LIGHT} Ag2O3"),
+        (227, "pyrochlore order between cations that scatter alike, as in Eu2Ir2O7"),
+    ),
     229: (
         (221, "B2 order between elements that scatter alike, as in CoFe"),
-        (225, "D0_3 or L2_1 order between elements that scatter alike"),
+        (222, f"{_LIGHT} Nd5Mo3O16"),
+        (225, "D0_3 or L2_1 order between elements that scatter alike, as in Fe3Si"),
         (227, "B32 order between elements that scatter alike"),
     ),
-    221: ((225, "D0_3 or L2_1 order on a B2 lattice, where its own reflections are weak"),),
+    221: (
+        (
+            225,
+            "rock-salt order of ions that scatter alike, as in KCl, or D0_3 or L2_1 order on a B2 lattice, as in Fe3Si",
+        ),
+    ),
 }
-"""Ordered groups that become their visible parent when the superlattice reflections are too weak to see.
+"""Ordered groups that become the answer when what sets them apart is too weak to see.
 
-Strongest superlattice over strongest fundamental structure factor: CoFe 0.008, FeNi3 0.015, Fe3Al 0.127, NiAl 0.26;
-below about 0.04 the patterns of ordered and disordered crystal cannot be told apart.
+Which crystals these are is worked out by `kikuchinet.diffraction.orderings`; of the library's none is missing here.
 """
 
 
