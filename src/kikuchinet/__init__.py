@@ -19,7 +19,13 @@ from kikuchinet._version import __version__
 
 if TYPE_CHECKING:
     from kikuchinet.crystal import Crystal, Site, crystals, ladder, synthetic_crystal
-    from kikuchinet.diffraction import ElectronTransport, MasterPattern, simulate, visible_group
+    from kikuchinet.diffraction import (
+        ElectronTransport,
+        MasterPattern,
+        simulate,
+        visible_group,
+        visible_groups,
+    )
     from kikuchinet.errors import InputError
     from kikuchinet.identification.signals import identify
     from kikuchinet.microscope import Camera, CameraRange, Detector, project
@@ -36,6 +42,7 @@ _HOME = {
     "MasterPattern": "diffraction",
     "simulate": "diffraction",
     "visible_group": "diffraction",
+    "visible_groups": "diffraction",
     "Camera": "microscope",
     "CameraRange": "microscope",
     "Detector": "microscope",
@@ -71,6 +78,7 @@ __all__ = [
     "simulate",
     "synthetic_crystal",
     "visible_group",
+    "visible_groups",
 ]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -160,7 +159,7 @@ def _table(chosen: list[Crystal]) -> None:
 
 def _show(crystal: Crystal) -> None:
     from kikuchinet.crystal import ladder, prototype_label
-    from kikuchinet.diffraction import visible_group
+    from kikuchinet.diffraction import visible_group, visible_groups
 
     steps = crystal.symmetry
     seen = visible_group(crystal)
@@ -175,7 +174,9 @@ def _show(crystal: Crystal) -> None:
             f"{seen}, {ladder(seen).symbol}"
             + ("" if seen == crystal.space_group else ": its order is too weak to see"),
         ),
+        ("not told apart", ", ".join(map(str, visible_groups(crystal)))),
         ("superlattice ratio", _superlattices(crystal)),
+        ("1 - NCC of patterns", _distances(crystal)),
         ("point group", steps.point_group),
         ("Laue class", steps.laue_class),
         ("Bravais lattice", steps.bravais_lattice),
@@ -221,11 +222,13 @@ def _show(crystal: Crystal) -> None:
 
 def _superlattices(crystal: Crystal) -> str:
     """How strong the reflections are that tell the crystal from its parents, where it has any."""
-    from kikuchinet.diffraction import superlattice_ratio
+    from kikuchinet.diffraction import orderings
 
-    found = []
-    for parent in (221, 225, 229):
-        # It raises for groups that are no parent of the crystal's.
-        with suppress(ValueError):
-            found.append(f"{superlattice_ratio(crystal, parent):.3f} against {parent}")
-    return ", ".join(found) or "-"
+    return ", ".join(f"{one.ratio:.3f} against {one.space_group}" for one in orderings(crystal)) or "-"
+
+
+def _distances(crystal: Crystal) -> str:
+    """How much the crystal's master pattern differs from those of its parents."""
+    from kikuchinet.diffraction import orderings
+
+    return ", ".join(f"{one.distance:.4f} from {one.space_group}" for one in orderings(crystal)) or "-"
