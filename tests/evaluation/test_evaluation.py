@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pandas as pd
@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from kikuchinet.datasets import MastersConfig, QualityRange, StreamConfig, generate, prepare
+from kikuchinet.datasets.masters import MasterSet
 from kikuchinet.errors import InputError
 from kikuchinet.evaluation import evaluate, evaluate_fresh, score_card
 from kikuchinet.models import ModelCard, create_model, load_model, save_model
@@ -54,6 +55,18 @@ def folder(tmp_path):
         abstain_below=0.0,
     )
     return tmp_path / "model"
+
+
+def test_groups_that_are_not_told_apart_are_all_right(folder, masters):
+    # Nobody tells any of these apart: then every answer is right, and so are the pools and the probabilities' bins.
+    blurred = MasterSet([replace(entry, visible_groups=CLASSES) for entry in masters])
+    strict = evaluate_fresh(folder, masters, config=STREAM, count=36, progress=False)
+    lenient = evaluate_fresh(folder, blurred, config=STREAM, count=36, progress=False)
+    assert strict.visible.accuracy < 0.9
+    assert lenient.visible.accuracy == 1.0
+    assert (lenient.pools["accuracy"] == 1.0).all()
+    assert lenient.literal.accuracy == strict.literal.accuracy
+    assert lenient.calibration_error != strict.calibration_error
 
 
 def test_stored_patterns_are_scored_as_identified(folder, masters, tmp_path):

@@ -23,7 +23,7 @@ from kikuchinet.training.band_config import (
     is_band_config,
     read_band_config,
 )
-from kikuchinet.training.band_learning import _members, _pooled, _varied, fit_bands
+from kikuchinet.training.band_learning import _loss, _members, _pooled, _varied, fit_bands
 from kikuchinet.training.bands import calibrate_bands, train_bands
 
 CLASSES = (225, 227, 229)
@@ -185,3 +185,16 @@ def test_configurations_are_told_apart(tmp_path: Path) -> None:
     broken.write_text("[profiles]\nsearched = -1\n")
     with pytest.raises(InputError, match=r"broken\.toml"):
         read_band_config(broken)
+
+
+def test_one_right_answer_is_cross_entropy_and_several_are_their_sum() -> None:
+    outputs = torch.randn(6, 4, generator=torch.Generator().manual_seed(0))
+    labels, weights = torch.tensor([0, 1, 2, 3, 1, 1]), torch.tensor([1.0, 2.0, 0.5, 1.0])
+    one = torch.nn.functional.one_hot(labels, 4).bool()
+    peer = torch.nn.CrossEntropyLoss(weight=weights)(outputs, labels)
+    torch.testing.assert_close(_loss(outputs, one, weights[labels], 0.0), peer)
+    several = one.clone()
+    several[:, 0] = True
+    together = torch.where(several, outputs.softmax(1), 0.0).sum(1).log()
+    expected = -(weights[labels] * together).sum() / weights[labels].sum()
+    torch.testing.assert_close(_loss(outputs, several, weights[labels], 0.0), expected)

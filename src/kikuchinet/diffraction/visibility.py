@@ -29,8 +29,8 @@ from kikuchinet.diffraction.transport import ElectronTransport
 
 LEAST_DISTANCE = 0.005
 """1 - NCC of the two master patterns from which on a pattern can show the difference. Ni3Al, the weakest ordering that
-Kaufmann et al. (2020) found in measured patterns, lies at 0.008; the reflections that set apart FeNi3, whose order they did not
-find, are too weak to be simulated."""
+Kaufmann et al. (2020) found in measured patterns, lies at 0.008; the reflections that set apart FeNi3, whose order they did
+not find, are too weak to be simulated."""
 
 _D_MIN_NM = 0.05
 """Bands of smaller spacing are too faint to tell structures apart by."""
