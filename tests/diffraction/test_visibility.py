@@ -11,6 +11,7 @@ from kikuchinet.crystal.symmetry import reference_setting
 from kikuchinet.diffraction import (
     ElectronTransport,
     orderings,
+    possible_groups,
     simulate,
     superlattice_ratio,
     visible_group,
@@ -124,6 +125,13 @@ def test_groups_that_are_not_told_apart() -> None:
     assert (visible_group(crystals["KCl"]), visible_groups(crystals["KCl"])) == (221, (221, 225))
     assert visible_groups(crystals["GaAs"]) == (216,)
     assert orderings(crystals["Ni"]) == ()
+
+
+def test_groups_that_may_be_seen_hold_those_that_are_not_told_apart() -> None:
+    for crystal in crystals.values():
+        assert set(visible_groups(crystal)) <= set(possible_groups(crystal)), crystal.name
+    assert possible_groups(crystals["NaCl"]) == (225,)
+    assert possible_groups(crystals["Ni3Al"]) == (221, 225)
 
 
 def test_the_librarys_table_is_what_is_simulated() -> None:

@@ -6,6 +6,7 @@ from kikuchinet.diffraction.transport import ElectronTransport
 from kikuchinet.diffraction.visibility import (
     Ordering,
     orderings,
+    possible_groups,
     superlattice_ratio,
     visible_group,
     visible_groups,
@@ -18,6 +19,7 @@ __all__ = [
     "MasterPattern",
     "Ordering",
     "orderings",
+    "possible_groups",
     "simulate",
     "superlattice_ratio",
     "visible_group",

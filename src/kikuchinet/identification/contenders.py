@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from kikuchinet.crystal import OUTSIDE, Crystal, crystals
 from kikuchinet.crystal.cif import cif_files
-from kikuchinet.diffraction import visible_group
+from kikuchinet.diffraction import possible_groups
 from kikuchinet.errors import InputError
 from kikuchinet.identification.fitting import Contender
 
@@ -81,14 +81,17 @@ def rank_by_network(
     Returns
     -------
     tuple of Contender
-        Likeliest first, `MOST` at most. A crystal of a group that is not among the classes has the probability of
+        Likeliest first, `MOST` at most. Each has the probability of the likeliest group that its pattern may show
+        (`kikuchinet.diffraction.possible_groups`). A crystal of a group that is not among the classes has the probability of
         `kikuchinet.crystal.OUTSIDE`; without that class it has no evidence and is kept: the network cannot speak against it.
     """
     known = dict(zip(classes, np.asarray(probabilities, dtype=float).tolist(), strict=True))
-    contenders = [
-        Contender(crystal, origin, known.get(visible_group(crystal), known.get(OUTSIDE)))
-        for crystal, origin in found
-    ]
+
+    def evidence(crystal: Crystal) -> float | None:
+        likely = [known[group] for group in possible_groups(crystal) if group in known]
+        return max(likely) if likely else known.get(OUTSIDE)
+
+    contenders = [Contender(crystal, origin, evidence(crystal)) for crystal, origin in found]
 
     def weight(one: Contender) -> float:
         return _UNKNOWN_EVIDENCE if one.evidence is None else one.evidence
