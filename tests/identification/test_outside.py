@@ -209,3 +209,11 @@ def test_library_candidates_of_an_outside_answer():
 def test_nothing_looks_like_outside():
     with pytest.raises(InputError, match="no one group"):
         look_alikes(OUTSIDE, (0, 225))
+
+
+def test_a_candidate_has_the_probability_of_what_its_pattern_may_show():
+    # KCl is in 225, and its pattern in 221: potassium and chlorine scatter alike.
+    found = [(kn.crystals["KCl"], "library"), (kn.crystals["NaCl"], "library")]
+    first, second = rank_by_network(found, [0.8, 0.2], (221, 225))
+    assert (first.crystal.name, first.evidence) == ("KCl", 0.8)
+    assert (second.crystal.name, second.evidence) == ("NaCl", 0.2)
