@@ -241,10 +241,10 @@ def orderings(crystal: Crystal) -> tuple[Ordering, ...]:
     from the absences among the reflections left. Conditions: International Tables for Crystallography A (2016),
     tables 1.6.4.25 to 1.6.4.27.
 
-    Both master patterns are simulated at 20 keV with the preset ``fast`` and d >= 0.045 nm on a map of half-width 40:
-    distances of Ni3Al, Cu2MnAl, MgO, Al4Ni3 and CeBe13 are within 15 % of those at half-width 60 and d >= 0.035 nm. Where
-    the superlattice reflections are weaker than 0.02 the distance is not worked out and 0. The crystals of the library are
-    in a table (``benchmarks/library_orderings.py`` makes it).
+    Both master patterns are simulated at 20 keV with the preset ``fast`` and d >= 0.045 nm on a map of half-width 40; in a
+    trial distances of Ni3Al, Cu2MnAl, MgO, Al4Ni3 and CeBe13 were within 15 % of those at half-width 60 and d >= 0.035 nm.
+    Where the superlattice reflections are weaker than 0.02 the distance is not worked out and 0. The crystals of the
+    library are in a table (``benchmarks/library_orderings.py`` makes it).
     """
     if crystal.space_group not in range(221, 231):
         return ()
