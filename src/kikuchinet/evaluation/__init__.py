@@ -7,6 +7,7 @@ from kikuchinet.evaluation.evaluation import (
     evaluate_bands,
     evaluate_fresh,
     score_card,
+    score_profiles,
 )
 from kikuchinet.evaluation.pooling import calibration_error, score_pools
 from kikuchinet.evaluation.scores import Scores, score, wilson_interval
@@ -22,5 +23,6 @@ __all__ = [
     "score",
     "score_card",
     "score_pools",
+    "score_profiles",
     "wilson_interval",
 ]

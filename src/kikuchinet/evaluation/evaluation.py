@@ -29,6 +29,7 @@ from kikuchinet.training.tables import build
 if TYPE_CHECKING:
     import pandas as pd
 
+    from kikuchinet.datasets.profiles import Profiles
     from kikuchinet.models.band_network import BandModel
 
 GOOD_SEED = 2_000_003
@@ -291,13 +292,37 @@ def evaluate_bands(
     Evaluation
         The scores.
     """
-    from kikuchinet.training.bands import band_logits
+    from kikuchinet.training.bands import fresh_profiles
 
     base = config if config is not None else StreamConfig()
     stream = replace(base, seed=seed, camera=camera, cameras=(), quality=QualityRange(), device="")
-    logits, profiles = band_logits(model, masters, stream, count, progress=progress)
+    profiles = fresh_profiles(model, masters, stream, count, progress=progress)
+    result = score_profiles(model, masters, profiles)
+    if out is not None:
+        result.write(out)
+    return result
+
+
+def score_profiles(model: BandModel, masters: MasterSet, profiles: Profiles) -> Evaluation:
+    """Score a model on band profiles that are there already.
+
+    Parameters
+    ----------
+    model
+        The model.
+    masters
+        The master patterns that the profiles are of.
+    profiles
+        The profiles, `kikuchinet.training.bands.fresh_profiles`.
+
+    Returns
+    -------
+    Evaluation
+        The scores.
+    """
     entries = [masters[int(k)] for k in profiles.masters]
-    result = _scored(
+    logits = model.logits(profiles.values)
+    return _scored(
         f"{model.card.name} {model.card.version}",
         answers(model.card, logits, np.zeros(len(logits), dtype=bool)),
         np.array([entry.visible_group for entry in entries], dtype=np.int64),
@@ -305,9 +330,6 @@ def evaluate_bands(
         np.array([entry.material for entry in entries]),
         accepted([entry.visible_groups for entry in masters], model.card.classes)[profiles.masters],
     )
-    if out is not None:
-        result.write(out)
-    return result
 
 
 def add_to_card(folder: str | Path, name: str, evaluation: Evaluation) -> None:

@@ -89,7 +89,7 @@ def train_bands(
         profiles,
         config,
         finder,
-        accepted=_accepted(masters, config.classes, config.labels),
+        accepted=accepted_of(masters, config.classes, config.labels),
         progress=progress,
     )
     card = _export(out / "model", network, config, masters, profiles, (time.monotonic() - start) / 3600.0)
@@ -161,20 +161,21 @@ def _export(
     return card
 
 
-def _accepted(masters: MasterSet, classes: tuple[int, ...], labels: str) -> NDArray[np.bool_]:
+def accepted_of(masters: MasterSet, classes: tuple[int, ...], labels: str) -> NDArray[np.bool_]:
+    """Return which classes (masters, classes) are right answers for the patterns of each master pattern."""
     sets = [entry.visible_groups if labels == "visible" else (entry.space_group,) for entry in masters]
     return accepted(sets, classes)
 
 
-def band_logits(
+def fresh_profiles(
     model: BandModel,
     masters: MasterSet,
     stream: StreamConfig,
     count: int,
     *,
     progress: bool = True,
-) -> tuple[NDArray[np.float64], Profiles]:
-    """Return what a model says about fresh patterns, their orientations found as in measured ones.
+) -> Profiles:
+    """Return band profiles of fresh patterns, their orientations found as in measured ones.
 
     Parameters
     ----------
@@ -189,10 +190,8 @@ def band_logits(
 
     Returns
     -------
-    logits : numpy.ndarray
-        float64 (n, classes).
-    profiles : Profiles
-        What they are of.
+    Profiles
+        Labelled with indices into the model's classes.
     """
     screens = max(4, -(-count // _PATTERNS_A_SCREEN))
     config = ProfilesConfig(
@@ -208,7 +207,7 @@ def band_logits(
     maker = ProfileMaker(masters, present, stream, config, model.finder, size=card.size, labels=card.labels)
     profiles = Profiles.concatenate(make_profiles(maker, progress=progress))
     columns = np.array([card.classes.index(group) for group in present])
-    return model.logits(profiles.values), replace(profiles, labels=columns[profiles.labels])
+    return replace(profiles, labels=columns[profiles.labels])
 
 
 def calibrate_bands(
@@ -226,8 +225,9 @@ def calibrate_bands(
         raise InputError(str(config), "describes no stream of simulated patterns")
     network = load_band_model(folder)
     masters = prepare(settings.masters, cache_dir, progress=progress)
-    logits, profiles = band_logits(network, masters, settings.stream, count, progress=progress)
-    right = _accepted(masters, network.card.classes, network.card.labels)[profiles.masters]
+    profiles = fresh_profiles(network, masters, settings.stream, count, progress=progress)
+    logits = network.logits(profiles.values)
+    right = accepted_of(masters, network.card.classes, network.card.labels)[profiles.masters]
     card = calibrated(network.card, logits, right_or_label(logits, right, profiles.labels), settings.name)
     card.save(folder / CARD_FILE)
     return card
