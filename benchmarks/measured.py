@@ -99,10 +99,8 @@ def measured_sets(
         if source is None:
             absent.append(name)
             continue
-        if "pattern_center" in entry:
-            (x, y, z), (rows, columns) = entry["pattern_center"], source[0].shape
-            screen = Detector((rows, columns), (x, y, z), convention=entry["convention"])
-            source = replace(source, geometry=Geometry(np.array([screen.pattern_center])))
+        if "pattern_centers" in entry:
+            source = with_centers(source, entry["pattern_centers"][split], entry["convention"])
         sets.append(
             MeasuredSet(
                 name,
@@ -112,6 +110,16 @@ def measured_sets(
             )
         )
     return sets, absent
+
+
+def with_centers(source: PatternSource, centers: Sequence[Sequence[float]], convention: str) -> PatternSource:
+    """Return patterns with the pattern centre, or one each, that their files do not say."""
+    if len(centers) not in {1, len(source)}:
+        raise ValueError(f"{len(centers)} pattern centres for {len(source)} patterns")
+    screens = [
+        Detector(source[k].shape, (x, y, z), convention=convention) for k, (x, y, z) in enumerate(centers)
+    ]
+    return replace(source, geometry=Geometry(np.array([screen.pattern_center for screen in screens])))
 
 
 def from_kikuchipy(places: Sequence[int]) -> PatternSource:

@@ -26,3 +26,10 @@ def test_no_pattern_is_in_both():
             )
         assert not look & held
         assert (len(look), len(held)) == sizes[name]
+
+
+def test_every_set_of_files_says_where_its_screen_stood():
+    sizes = {"si": {"look": 1, "held": 2}, "steel": {"look": 1, "held": 1}}
+    for name, numbers in sizes.items():
+        assert {split: len(centers) for split, centers in SETS[name]["pattern_centers"].items()} == numbers
+        assert SETS[name]["convention"] in {"bruker", "edax"}
