@@ -29,7 +29,8 @@ from kikuchinet.cli._benchmarks import REPEATS, Comparison, Missing, best_time
 from kikuchinet.cli._stream_benchmarks import nickel_masters
 
 SHAPE = (60, 60)
-PATTERNS = 4096
+PATTERNS = 16_384
+"""A scan of 128 x 128 points: what the ends of a run cost no longer shows."""
 PEERS_PATTERNS = 1024
 """Those of `PATTERNS` that the peers get: their rates depend less on how many there are, and some are slow."""
 CENTER = (0.5, 0.3, 0.6)
