@@ -75,7 +75,7 @@ class ScriptedReader(BandModel):
         ).as_quat(scalar_first=True)
         n = len(grains)
         orientations = CubicOrientations(
-            turns, np.zeros((n, 3)), np.full(n, 0.5), np.zeros(n, dtype=np.int64)
+            turns, np.zeros((n, 3)), np.full(n, 0.5), np.zeros(n, dtype=np.int64), np.full(n, 0.2)
         )
         said = answers_of(self.card, self.script[grains], np.zeros(n, dtype=bool))
         profiles = np.random.default_rng(0).random((n, len(CHANNELS), len(FAMILIES), BINS), dtype=np.float32)

@@ -116,6 +116,18 @@ def test_blank_patterns_have_no_answer(tiny_model: Path) -> None:
     assert result.pooled.n_patterns == 8
 
 
+def test_inverted_contrast_is_refused(tiny_model: Path) -> None:
+    """The bands of a negative are dark; read as they are, they said something about any crystal."""
+    source = kn.example_patterns()
+    images = np.stack(list(source))
+    negatives = images.max() - images
+    inverted = replace(source, read=lambda first, last: list(negatives[first:last]), static_background=None)
+    result = kn.identify(inverted, tiny_model, bands=True)
+    assert result.identification.abstained.all()
+    assert all(reason.startswith("the contrast seems inverted") for reason in result.identification.reasons)
+    assert result.pooled is None
+
+
 def test_a_model_of_whole_patterns_reads_no_bands(tiny_model: Path) -> None:
     with pytest.raises(InputError, match="whole patterns"):
         kn.identify(kn.example_patterns(), tiny_model, bands=tiny_model)

@@ -412,7 +412,7 @@ def _key(model: BandModel, detector: Detector, what: str) -> str:
     )
 
 
-_OF_ORIENTATIONS = ("quaternions", "pattern_centers", "correlations", "templates")
+_OF_ORIENTATIONS = ("quaternions", "pattern_centers", "correlations", "templates", "polarity")
 _OF_ANSWERS = ("probabilities", "space_groups")
 
 

@@ -63,12 +63,16 @@ class CubicOrientations:
         (n,) normalised cross-correlation with the template that fits best.
     templates
         (n,) which one that is.
+    polarity
+        (n,) by how much the pattern correlates better than its negative, each with the template and in the orientation that
+        suit it best, before any refinement. Below 0 where black and white are exchanged; about 0 where there is no pattern.
     """
 
     quaternions: NDArray[np.float64]
     pattern_centers: NDArray[np.float64]
     correlations: NDArray[np.float64]
     templates: NDArray[np.int64]
+    polarity: NDArray[np.float64]
 
     def __len__(self) -> int:
         return len(self.correlations)
@@ -174,7 +178,7 @@ class CubicFinder:
         if candidates < 1:
             raise InputError("orientations", f"{candidates} candidates are none")
         inside = np.ones(detector.shape, dtype=bool) if mask is None else np.asarray(mask, dtype=bool)
-        starts = self._distinct(stack, detector, inside, candidates)
+        starts, polarity = self._distinct(stack, detector, inside, candidates)
         rough = _Comparison(stack, detector, inside, SEARCH_ROWS)
         self._refine(rough, starts, fit_center=False, evaluations=_ROUGH_EVALUATIONS)
         fine = _Comparison(stack, detector, inside, REFINE_ROWS)
@@ -186,7 +190,11 @@ class CubicFinder:
             self._refine(fine, found, only=shared, fit_center=False, evaluations=_EVALUATIONS)
         best = found.best(1)
         return CubicOrientations(
-            best.quaternions[:, 0], best.centers[:, 0], best.correlations[:, 0], best.templates[:, 0]
+            best.quaternions[:, 0],
+            best.centers[:, 0],
+            best.correlations[:, 0],
+            best.templates[:, 0],
+            polarity,
         )
 
     def seek_center(
@@ -227,7 +235,7 @@ class CubicFinder:
         first = []
         for center in centers:
             screen = replace(detector, pattern_center=center)
-            scores, _ = self._searched(stack, screen, inside, rows=_COARSE_ROWS, grid=_grid(_COARSE_DEG))
+            scores, _, _ = self._searched(stack, screen, inside, rows=_COARSE_ROWS, grid=_grid(_COARSE_DEG))
             first.append(float(scores.max(axis=1).mean()))
         best: tuple[float, Detector] | None = None
         for place in np.argsort(-np.asarray(first), kind="stable")[:_CENTERS_REFINED]:
@@ -270,20 +278,24 @@ class CubicFinder:
 
     def _distinct(
         self, stack: Floats, detector: Detector, inside: NDArray[np.bool_], count: int
-    ) -> _Candidates:
-        """Return the orientations of a pattern that correlate best and are not alike."""
+    ) -> tuple[_Candidates, NDArray[np.float64]]:
+        """Return the orientations of each pattern that correlate best and are not alike, and its polarity."""
         grid = _grid(SPACING_DEG)
         quaternions = np.empty((len(stack), count, 4))
         templates = np.empty((len(stack), count), dtype=np.int64)
+        polarity = np.empty(len(stack))
         for first in range(0, len(stack), _AT_ONCE):
             part = slice(first, first + _AT_ONCE)
-            scores, which = self._searched(stack[part], detector, inside, rows=SEARCH_ROWS, grid=grid)
+            scores, which, lowest = self._searched(stack[part], detector, inside, rows=SEARCH_ROWS, grid=grid)
+            # The correlation of a negative is minus the pattern's own.
+            polarity[part] = scores.max(axis=1) + lowest
             for pattern, (values, numbers) in enumerate(zip(scores, which, strict=True), first):
                 places = _apart(values, grid, count)
                 quaternions[pattern] = grid[places]
                 templates[pattern] = numbers[places]
         centers = np.broadcast_to(np.asarray(detector.pattern_center), (len(stack), count, 3)).copy()
-        return _Candidates(quaternions, centers, np.full((len(stack), count), -1.0), templates)
+        starts = _Candidates(quaternions, centers, np.full((len(stack), count), -1.0), templates)
+        return starts, polarity
 
     def _searched(
         self,
@@ -293,13 +305,14 @@ class CubicFinder:
         *,
         rows: int,
         grid: NDArray[np.float64],
-    ) -> tuple[Floats, NDArray[np.int16]]:
-        """Return the correlation (n, m) with each orientation's best template, and which one that is."""
+    ) -> tuple[Floats, NDArray[np.int16], Floats]:
+        """Return the correlation (n, m) with each orientation's best template, which one it is, and all's lowest (n,)."""
         comparison = _Comparison(stack, detector, inside, rows)
         seen, screen = comparison.mask, comparison.detector
         measured = normalised(comparison.patterns, seen, 0.0)
         scores = np.full((len(stack), len(grid)), -np.inf, dtype=np.float32)
         which = np.zeros((len(stack), len(grid)), dtype=np.int16)
+        lowest = np.full(len(stack), np.inf, dtype=np.float32)
         for number, template in enumerate(self._ready):
             for first in range(0, len(grid), _BATCH):
                 part = slice(first, first + _BATCH)
@@ -319,7 +332,8 @@ class CubicFinder:
                 better = values > scores[:, part]
                 which[:, part][better] = number
                 np.maximum(scores[:, part], values, out=scores[:, part])
-        return scores, which
+                np.minimum(lowest, values.min(axis=1), out=lowest)
+        return scores, which, lowest
 
 
 @dataclass(eq=False)
