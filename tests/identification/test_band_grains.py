@@ -35,8 +35,8 @@ from kikuchinet.identification.band_grains import (
 from kikuchinet.indexing.bands import BINS, CHANNELS, FAMILIES
 from kikuchinet.indexing.unnamed import CubicOrientations
 from kikuchinet.microscope import Detector
-from kikuchinet.models import Identification, ModelCard
-from kikuchinet.models.band_network import BandModel, BandNetwork, BandReading
+from kikuchinet.models import NO_ANSWER, Identification, ModelCard
+from kikuchinet.models.band_network import INVERTED_CONTRAST, BandModel, BandNetwork, BandReading
 from kikuchinet.models.space_group_model import answers as answers_of
 from kikuchinet.patterns import Geometry, PatternSource, Region, select
 from kikuchinet.report import write_report
@@ -186,6 +186,32 @@ def test_bands_answer_the_grains_that_they_could_read(found):
     whole = found.whole.answers[0].grain_answers
     assert whole is not None
     assert answer.grain_answers.best[6] == whole.best[6]
+
+
+def test_a_scan_of_inverted_contrast_has_no_answer():
+    """The network of whole patterns answers negatives as surely as patterns; its answers must not stand."""
+
+    class Refusing(ScriptedReader):
+        def identify(self, images, detector, *, fit_center=True):
+            reading = super().identify(images, detector, fit_center=fit_center)
+            said, n = reading.identification, len(images)
+            flat = np.full_like(said.probabilities, 1.0 / len(said.classes))
+            refused = replace(
+                said,
+                probabilities=flat,
+                space_groups=np.zeros(n, dtype=np.int64),
+                reasons=(INVERTED_CONTRAST,) * n,
+            )
+            return replace(reading, identification=refused)
+
+    plain, one = scan(), reader()
+    assert not plain.identification.abstained.any()
+    refused = with_bands(plain, Refusing(one.script, one.scatter_deg))
+    assert refused.identification.abstained.all()
+    assert set(refused.identification.reasons) == {INVERTED_CONTRAST}
+    assert refused.pooled is None
+    (answer,) = refused.answers
+    assert (answer.by_point[0] == NO_ANSWER).all()
 
 
 def test_all_together_counts_what_bands_say(found):

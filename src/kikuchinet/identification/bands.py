@@ -163,7 +163,7 @@ def read_bands(
     -----
     In a sample, a grain is answered by its bands where at least two and at least half of its readings agree on an
     orientation (`kikuchinet.identification.band_grains.agreeing`), and where these, pooled, are as sure as the model must be
-    for an answer.
+    for an answer. Where most of a source's sample is of inverted contrast, none of its patterns has an answer, read or not.
     """
     settings = settings or Physics()
     if sample is not None and not comparable(result.card.classes, model.classes):
@@ -175,6 +175,7 @@ def read_bands(
     places = _seen(result) if sample is None else list(sample)
     total, done = sum(map(len, places)), 0
     answers: list[SourceAnswer] = []
+    unspoken: list[SourceAnswer] = []
     bands: list[SourceBands] = []
 
     def step(patterns: int) -> None:
@@ -185,11 +186,16 @@ def read_bands(
 
     for number, (answer, mine) in enumerate(zip(result.answers, places, strict=True)):
         if not len(mine):
+            unspoken.append(answer)
             answers.append(_answered(answer, model, None, mine, np.zeros(0, dtype=bool), sampled=sampled))
             continue
         detector, geometry = where_screen_stood(answer, model, settings, mine, store)
         reading = _reading(answer, model, detector, mine, store, step)
         speaks = np.ones(len(mine), dtype=bool)
+        if sampled and _of_negatives(reading):
+            # What the network says of negatives is worth no more than what it says of blank images, and it says it surely.
+            answer = replace(answer, identification=_refused(answer.identification))
+        unspoken.append(answer)
         if sampled:
             assert answer.grains is not None
             labels = answer.grains.labels[mine]
@@ -200,7 +206,8 @@ def read_bands(
             bands.append(_evidence(reading, part, model, number, mine, detector, geometry, grains))
     if not bands:
         none = "no pattern shows anything" if not total else f"none of {total:,} patterns could be"
-        return replace(result, settings={**result.settings, "bands": f"not read: {none}"})
+        settings_now = {**result.settings, "bands": f"not read: {none}"}
+        return replace(result, answers=tuple(unspoken), settings=settings_now)
     return replace(
         result,
         answers=tuple(answers),
@@ -208,6 +215,30 @@ def read_bands(
         bands=tuple(bands),
         whole=result,
         settings={**result.settings, "bands": _what_was_read(model, answers, sampled=sampled)},
+    )
+
+
+def _of_negatives(reading: BandReading) -> bool:
+    """Return whether most patterns were refused for their contrast, which all of a source share."""
+    from kikuchinet.models.band_network import INVERTED_CONTRAST, JUDGED_TOGETHER
+
+    refused = reading.identification.reasons.count(INVERTED_CONTRAST)
+    return refused >= JUDGED_TOGETHER and 2 * refused > len(reading)
+
+
+def _refused(said: Identification) -> Identification:
+    """Return no answer in place of all answers, because of inverted contrast where nothing was said against them yet."""
+    from kikuchinet.models.band_network import INVERTED_CONTRAST
+
+    flat = np.ptp(said.probabilities, axis=1) == 0.0
+    return replace(
+        said,
+        probabilities=np.full_like(said.probabilities, 1.0 / len(said.classes)),
+        space_groups=np.zeros_like(said.space_groups),
+        reasons=tuple(
+            reason if shows_nothing else INVERTED_CONTRAST
+            for reason, shows_nothing in zip(said.reasons, flat, strict=True)
+        ),
     )
 
 

@@ -33,7 +33,8 @@ INVERTED = -0.02
 """A pattern whose polarity (`CubicOrientations.polarity`) is lower is taken for one with black and white exchanged, and so
 are all of at least four that are read together if their median is. Of 72 simulated good patterns of the 18 materials of
 Kaufmann et al. the lowest was 0.04 and the median 0.23; their negatives have the same below 0."""
-_JUDGED_TOGETHER = 4
+JUDGED_TOGETHER = 4
+INVERTED_CONTRAST = "the contrast seems inverted: the negative looks more like a pattern"
 _SCALE = 3.0
 """Brings the intensities of profiles, some tenths of a pattern's standard deviation, to the order of 1."""
 
@@ -262,10 +263,10 @@ class BandModel:
 def _refused(orientations: CubicOrientations, shown: NDArray[np.bool_]) -> list[str]:
     """Return why nothing can be said of patterns, empty where something can; (n,) `shown` where there is any contrast."""
     inverted = orientations.polarity < INVERTED
-    if shown.sum() >= _JUDGED_TOGETHER and np.median(orientations.polarity[shown]) < INVERTED:
+    if shown.sum() >= JUDGED_TOGETHER and np.median(orientations.polarity[shown]) < INVERTED:
         inverted[:] = True
     return [
-        "the contrast seems inverted: the negative looks more like a pattern"
+        INVERTED_CONTRAST
         if negative
         else f"no Kikuchi bands found (correlation {value:.2f})"
         if value < LEAST_CORRELATION
