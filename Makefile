@@ -9,6 +9,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.kikuchinet-installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 PYTEST_ARGS ?=
+# Processes that share the tests, a file at a time; `make unit JOBS=0` runs them in one, as a debugger needs it.
+JOBS ?= 2
 # Large pages for arrays (src/kikuchinet/cli/_huge_pages.py): pytest does not go through the command that asks for them.
 export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1:glibc.malloc.arena_max=1
 
@@ -50,7 +52,7 @@ layers: $(STAMP) ## import-linter: data flows one way
 	$(BIN)/lint-imports --no-cache
 
 unit: $(STAMP) ## pytest; `make unit PYTEST_ARGS="tests/crystal -x"` for a part
-	$(BIN)/python -m pytest -m "not slow" $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -m "not slow" --numprocesses $(JOBS) --dist loadfile $(PYTEST_ARGS)
 
 test-slow: $(STAMP) ## The tests that `make test` leaves out for their length
 	$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)

@@ -8,8 +8,13 @@ from pathlib import Path
 
 import pytest
 
-# No window ever opens, and no test grabs more cores than the machine has for it.
+# No window ever opens.
 os.environ["MPLBACKEND"] = "Agg"
+# Where several processes share the tests, each has one thread for torch and BLAS: two would wait for those of the other.
+# Compiled kernels keep theirs, so that what runs side by side in them is still tested; they must not wait in a loop.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 # A shell that starts a script's work in the background has it ignore Ctrl-C, and what the tests start would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
