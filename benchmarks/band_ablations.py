@@ -29,10 +29,12 @@ from kikuchinet._files import atomic_path
 from kikuchinet.crystal import Crystal, crystals, near_copies
 from kikuchinet.crystal.library import PAPER_MATERIALS
 from kikuchinet.datasets import MasterSet, QualityRange, prepare
+from kikuchinet.datasets.labels import among
 from kikuchinet.datasets.masters_plan import plan, same
 from kikuchinet.datasets.profiles import Profiles
 from kikuchinet.evaluation import Evaluation, score_profiles
 from kikuchinet.evaluation.evaluation import GOOD_SEED
+from kikuchinet.indexing.bands import CHANNELS
 from kikuchinet.models.band_network import BandModel, load_band_model
 from kikuchinet.training import read_config
 from kikuchinet.training.band_config import BandTrainingConfig, read_band_config
@@ -43,7 +45,6 @@ CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 PAPER = tuple(name for names in PAPER_MATERIALS.values() for name in names)
 SIMILAR = 0.25
 """Of the mean atomic number of a material: closer crystals of its structure type are its near-copies."""
-CHANNELS_BEFORE_SEPARATED = 3
 POOL = 10
 
 
@@ -133,7 +134,7 @@ def of_parts(searched: bool) -> Callable[[Taught], NDArray[np.bool_]]:
 def averages_only(values: NDArray[np.float16]) -> NDArray[np.float16]:
     """Take the separated curves away."""
     left = values.copy()
-    left[:, CHANNELS_BEFORE_SEPARATED:] = 0.0
+    left[:, CHANNELS.index("separated")] = 0.0
     return left
 
 
@@ -193,12 +194,7 @@ def learnt(taught: Taught, case: Case, run: BandModel, progress: bool = True) ->
     labels = "literal" if case.labels == "literal" else config.labels
     accepted = accepted_of(taught.masters, config.classes, labels)
     groups = [entry.space_group if labels == "literal" else entry.visible_group for entry in taught.masters]
-    columns = np.array(
-        [
-            config.classes.index(group) if group in config.classes else config.classes.index(0)
-            for group in groups
-        ]
-    )
+    columns = np.array([config.classes.index(group) for group in among(groups, config.classes).tolist()])
     profiles = replace(profiles, labels=columns[profiles.masters])
     if case.kept is not None:
         profiles = profiles.chosen(case.kept(taught))

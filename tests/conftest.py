@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import signal
+import sys
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -27,6 +31,24 @@ def shared_dir() -> Path:
     if not (folder / "patterns").is_dir():
         pytest.skip("the folder of measured patterns is not on this machine")
     return folder
+
+
+@pytest.fixture(scope="session")
+def benchmark_script() -> Callable[[str], ModuleType]:
+    """Return what imports a script of the folder benchmarks, which is no package."""
+
+    def script(name: str) -> ModuleType:
+        path = Path(__file__).resolve().parents[1] / "benchmarks" / f"{name}.py"
+        spec = importlib.util.spec_from_file_location(f"benchmarks_{name}", path)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        # Dataclasses look their module up.
+        sys.modules[module.__name__] = module
+        spec.loader.exec_module(module)
+        return module
+
+    return script
 
 
 @pytest.fixture(scope="session")

@@ -6,8 +6,7 @@ whole maps with all energies, and says what has to be put right in the files fir
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
+from collections.abc import Callable
 from types import ModuleType
 
 import numpy as np
@@ -23,14 +22,9 @@ SAME, TURNED, MIRRORED = (1, 1, 1), (-1, -1, 1), (1, 1, -1)
 
 
 @pytest.fixture(scope="module")
-def references() -> ModuleType:
+def references(benchmark_script: Callable[[str], ModuleType]) -> ModuleType:
     """Return the benchmark as a module; skip where the files are absent."""
-    path = Path(__file__).resolve().parents[2] / "benchmarks" / "emsoft_references.py"
-    spec = importlib.util.spec_from_file_location("emsoft_references", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = benchmark_script("emsoft_references")
     if not module.FOLDER.is_dir():
         pytest.skip("the reference patterns are not on this machine")
     return module

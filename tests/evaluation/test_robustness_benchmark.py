@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import kikuchipy as kp
 import numpy as np
@@ -16,17 +13,10 @@ from kikuchinet.datasets import MasterSet
 from kikuchinet.diffraction import MasterPattern
 from kikuchinet.models import Identification
 
-SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks" / "robustness.py"
-
 
 @pytest.fixture(scope="module")
-def script():
-    spec = importlib.util.spec_from_file_location("robustness", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    # Dataclasses look their module up.
-    sys.modules["robustness"] = module
-    spec.loader.exec_module(module)
-    return module
+def script(benchmark_script):
+    return benchmark_script("robustness")
 
 
 @pytest.fixture(scope="module")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,18 +12,12 @@ from kikuchinet.crystal import crystals
 from kikuchinet.datasets import MasterSet
 from kikuchinet.diffraction import MasterPattern
 
-SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks" / "grain_grouping.py"
 TABLE = Path(__file__).resolve().parents[2] / "docs" / "identify.md"
 
 
 @pytest.fixture(scope="module")
-def script():
-    spec = importlib.util.spec_from_file_location("grain_grouping", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    # Dataclasses look their module up.
-    sys.modules["grain_grouping"] = module
-    spec.loader.exec_module(module)
-    return module
+def script(benchmark_script):
+    return benchmark_script("grain_grouping")
 
 
 @pytest.fixture(scope="module")
