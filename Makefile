@@ -28,6 +28,8 @@ $(STAMP): requirements.lock pyproject.toml
 	@echo "Installing what requirements.lock names into $(VENV) (once; PyTorch is large)"
 	@$(PIP) install --quiet --requirement requirements.lock
 	@$(PIP) install --quiet --no-deps --no-build-isolation --editable .
+	@# orix compiles its kernels when it is first imported; two processes that do so at once leave a cache that crashes every later import.
+	@$(BIN)/python -c "import orix.quaternion.symmetry"
 	@touch $(STAMP)
 
 setup: $(STAMP) ## Set up .venv from the lock file
