@@ -19,8 +19,8 @@ os.environ["MPLBACKEND"] = "Agg"
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    # Two processes that compile orix for the first time at once leave numba a broken cache, and every later import of orix ends
-    # in a segmentation fault: a cache for each.
+    # Two processes that compile orix for the first time at once can leave numba a broken cache, and every later import of
+    # orix ends in a segmentation fault: a cache for each.
     caches = Path(__file__).resolve().parents[1] / ".pytest_cache" / "numba"
     os.environ.setdefault("NUMBA_CACHE_DIR", str(caches / os.environ["PYTEST_XDIST_WORKER"]))
 # A shell that starts a script's work in the background has it ignore Ctrl-C, and what the tests start would inherit that.

@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from kikuchinet._cluster import cores
 from kikuchinet.cli._benchmarks import REPEATS, Comparison, Missing, best_time
 from kikuchinet.cli._stream_benchmarks import nickel_masters
+from kikuchinet.models.registry import DEFAULT_MODEL, FAST_MODEL
 
 SHAPE = (60, 60)
 PATTERNS = 16_384
@@ -39,6 +40,9 @@ STEP_DEG = 4.0
 HALF_WIDTH = 60
 NICKEL, IRON = 225, 229
 _HOUGH_CHUNK = 528
+
+MODELS = {DEFAULT_MODEL: "", FAST_MODEL: "fast model, "}
+"""Those that are timed, and how their rows are called."""
 
 Images = NDArray[np.uint8]
 
@@ -56,7 +60,7 @@ class _Ours:
 
 def identify() -> list[Comparison | Missing]:
     """Compare reading, preparing and answering with Hough indexing, dictionary indexing and Keras' Xception."""
-    from kikuchinet.models import load_model
+    from kikuchinet.models import list_models, load_model
     from kikuchinet.models.openvino_runtime import installed
 
     with nickel_masters() as (signal, _), TemporaryDirectory() as folder:
@@ -65,13 +69,18 @@ def identify() -> list[Comparison | Missing]:
         write(path, images)
         results: list[Comparison | Missing] = []
         ours: dict[str, _Ours] = {}
-        for runtime in ("torch", "openvino") if installed() else ("torch",):
-            model = load_model(precision="auto", runtime=runtime)
-            ours[runtime] = _ours(path, images, model)
-        note = (
-            f"{model.name} ({model.card.architecture}, {model.card.size[0]} x {model.card.size[1]}, {model.precision}, "
-            f"{model.device}); {len(images)} patterns of {SHAPE[0]} x {SHAPE[1]}, best of {REPEATS}, {cores()} processors"
-        )
+        notes: dict[str, str] = {}
+        runtimes = ("torch", "openvino") if installed() else ("torch",)
+        for name, prefix in MODELS.items():
+            for runtime in runtimes:
+                model = load_model(name, precision="auto", runtime=runtime)
+                ours[prefix + runtime] = _ours(path, images, model)
+                notes[prefix + runtime] = (
+                    f"{model.name} ({model.card.architecture}, {model.card.size[0]} x {model.card.size[1]}, "
+                    f"{model.precision}, {model.device}); {len(images)} patterns of {SHAPE[0]} x {SHAPE[1]}, "
+                    f"best of {REPEATS}, {cores()} processors"
+                )
+        paper = list_models()[DEFAULT_MODEL]
 
         def compare(
             runtime: str, peer: str, theirs: float, theirs_one: float | None, phases: Any, remark: str
@@ -88,7 +97,7 @@ def identify() -> list[Comparison | Missing]:
                     theirs,
                     "patterns/s",
                     agreement,
-                    f"{note}; {remark}",
+                    f"{notes[runtime]}; {remark}",
                 )
             )
             if theirs_one is not None:
@@ -105,15 +114,24 @@ def identify() -> list[Comparison | Missing]:
                     )
                 )
 
-        if "openvino" in ours:
-            torch, openvino = ours["torch"], ours["openvino"]
+        for prefix in MODELS.values():
+            if "openvino" not in runtimes:
+                results.append(
+                    Missing(
+                        f"identify, {prefix}openvino",
+                        "the same by PyTorch",
+                        "not measured: pip install openvino",
+                    )
+                )
+                continue
+            torch, openvino = ours[prefix + "torch"], ours[prefix + "openvino"]
             ready = (
                 f"made ready in {openvino.ready_s:.1f} s, PyTorch in {torch.ready_s:.1f} s, not in the rates"
             )
-            compare("openvino", "the same by PyTorch", torch.rate, torch.alone, torch.answers, ready)
+            compare(f"{prefix}openvino", "the same by PyTorch", torch.rate, torch.alone, torch.answers, ready)
             results.append(
                 Comparison(
-                    "identify, openvino",
+                    f"identify, {prefix}openvino",
                     "the same by PyTorch",
                     openvino.cpu_rate,
                     torch.cpu_rate,
@@ -121,10 +139,6 @@ def identify() -> list[Comparison | Missing]:
                     float((openvino.answers == torch.answers).mean()),
                     "leaves out what other programs take",
                 )
-            )
-        else:
-            results.append(
-                Missing("identify, openvino", "the same by PyTorch", "not measured: pip install openvino")
             )
         few = images[:PEERS_PATTERNS]
         peers: list[tuple[str, float, float | None, Any, str]] = [
@@ -135,7 +149,7 @@ def identify() -> list[Comparison | Missing]:
                 f"Ni or Fe, every {STEP_DEG:g} degrees, dictionaries made beforehand",
             ),
         ]
-        keras = _keras(model.card.size, len(model.classes))
+        keras = _keras(paper.size, len(paper.classes))
         if keras is not None:
             backend, theirs, theirs_one = keras
             peers.append(

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kikuchinet._version import __version__
 from kikuchinet.crystal.outside import answer_title
 from kikuchinet.errors import InputError
 from kikuchinet.identification.answer_store import AnswerStore
@@ -23,7 +20,14 @@ from kikuchinet.identification.band_grains import (
     comparable,
     merged,
 )
-from kikuchinet.identification.blocks import Images, digest
+from kikuchinet.identification.band_readings import (
+    OF_ORIENTATIONS,
+    UnreadableBands,
+    images_of,
+    read_or_find,
+    reading_key,
+)
+from kikuchinet.identification.blocks import digest
 from kikuchinet.identification.grains import Grains, pool_grains
 from kikuchinet.identification.physics import Physics
 from kikuchinet.indexing.bands import pooled_profiles
@@ -35,16 +39,10 @@ if TYPE_CHECKING:
     from kikuchinet.identification.result import IdentificationResult, SourceAnswer
     from kikuchinet.models.band_network import BandModel, BandReading
 
-_CHUNK = 200
-"""Patterns that are read together: the search of orientations projects all templates anew for each of these."""
 _SOUGHT_WITH, _SOUGHT_WITH_AT_LEAST = 8, 4
 """Patterns with which an unknown pattern centre is sought. From one, of silicon, measured, a wrong one was found."""
 
 Places = Sequence[NDArray[np.int64]]
-
-
-class UnreadableBands(InputError):  # noqa: N818 - says what is the matter, as its parent does
-    """Bands of a source cannot be read: its patterns differ in size, or their pattern centre cannot be known."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -190,7 +188,7 @@ def read_bands(
             answers.append(_answered(answer, model, None, mine, np.zeros(0, dtype=bool), sampled=sampled))
             continue
         detector, geometry = where_screen_stood(answer, model, settings, mine, store)
-        reading = _reading(answer, model, detector, mine, store, step)
+        reading = read_or_find(answer, model, detector, mine, store, step)
         speaks = np.ones(len(mine), dtype=bool)
         if sampled and _of_negatives(reading):
             # What the network says of negatives is worth no more than what it says of blank images, and it says it surely.
@@ -372,13 +370,13 @@ def where_screen_stood(
     if source.geometry is not None:
         return source.geometry.detector((rows, columns)), "file"
     best = np.sort(places[np.argsort(-answer.quality[places], kind="stable")[:_SOUGHT_WITH]])
-    images = _images(answer, best, (rows, columns))
+    images = images_of(answer, best, (rows, columns))
     if len(best) < _SOUGHT_WITH_AT_LEAST:
         raise UnreadableBands(
             source.name,
             f"its pattern centre is not known, and takes {_SOUGHT_WITH_AT_LEAST} patterns to be found; --pc gives it",
         )
-    key = "" if store is None else digest(images, _key(model, tilted, "pattern centre"))
+    key = "" if store is None else digest(images, reading_key(model, tilted, "pattern centre"))
     kept = None if store is None else store.find_arrays(key)
     if kept is not None and "pattern_center" in kept:
         x, y, z = kept["pattern_center"].tolist()
@@ -387,107 +385,6 @@ def where_screen_stood(
     if store is not None:
         store.keep_arrays(key, {"pattern_center": np.asarray(found.pattern_center)})
     return found, "sought"
-
-
-def _images(answer: SourceAnswer, places: NDArray[np.int64], shape: tuple[int, int]) -> list[NDArray[Any]]:
-    images = [np.asarray(answer.source[int(k)]) for k in places]
-    if any(image.shape != shape for image in images):
-        raise UnreadableBands(answer.source.name, "its patterns are of different sizes; bands need one")
-    return images
-
-
-def _reading(
-    answer: SourceAnswer,
-    model: BandModel,
-    detector: Detector,
-    places: NDArray[np.int64],
-    store: AnswerStore | None,
-    step: Callable[[int], None],
-) -> BandReading:
-    """Read the bands of some of a source's patterns; take what is kept of an earlier run."""
-    parts = []
-    key = "" if store is None else _key(model, detector, "bands")
-    for first in range(0, len(places), _CHUNK):
-        mine = places[first : first + _CHUNK]
-        images: Images = _images(answer, mine, detector.shape)
-        name = "" if store is None else digest(images, key)
-        part = None if store is None else _kept(store, name, model)
-        if part is None:
-            part = model.identify(images, detector)
-            if store is not None:
-                store.keep_arrays(name, _arrays(part))
-        parts.append(part)
-        step(len(mine))
-    return _joined(parts)
-
-
-def _key(model: BandModel, detector: Detector, what: str) -> str:
-    """Say what a reading depends on besides the patterns."""
-    weights = hashlib.sha256()
-    for name, tensor in model.network.state_dict().items():
-        weights.update(name.encode())
-        weights.update(np.ascontiguousarray(tensor.cpu().numpy()).tobytes())
-    card = model.card
-    return json.dumps(
-        [
-            what,
-            __version__,
-            weights.hexdigest(),
-            card.classes,
-            card.size,
-            card.temperature,
-            card.abstain_below,
-            card.pool_correlation,
-            repr(detector),
-        ]
-    )
-
-
-_OF_ORIENTATIONS = ("quaternions", "pattern_centers", "correlations", "templates", "polarity")
-_OF_ANSWERS = ("probabilities", "space_groups")
-
-
-def _arrays(reading: BandReading) -> dict[str, NDArray[Any]]:
-    """Return a reading as arrays that a file can hold."""
-    said = reading.identification
-    return {
-        "profiles": reading.profiles,
-        "reasons": np.asarray(said.reasons, dtype=np.str_),
-        **{name: getattr(said, name) for name in _OF_ANSWERS},
-        **{name: getattr(reading.orientations, name) for name in _OF_ORIENTATIONS},
-    }
-
-
-def _kept(store: AnswerStore, name: str, model: BandModel) -> BandReading | None:
-    """Return the reading that is kept under a digest, or None."""
-    from kikuchinet.models.band_network import BandReading
-
-    arrays = store.find_arrays(name)
-    if arrays is None or not {"profiles", "reasons", *_OF_ANSWERS, *_OF_ORIENTATIONS} <= set(arrays):
-        return None
-    said = Identification(
-        model.classes,
-        reasons=tuple(arrays["reasons"].tolist()),
-        pool_correlation=model.card.pool_correlation,
-        **{key: arrays[key] for key in _OF_ANSWERS},
-    )
-    orientations = CubicOrientations(**{key: arrays[key] for key in _OF_ORIENTATIONS})
-    return BandReading(said, arrays["profiles"], orientations)
-
-
-def _joined(parts: Sequence[BandReading]) -> BandReading:
-    from kikuchinet.models.band_network import BandReading
-
-    return BandReading(
-        Identification.concatenate([part.identification for part in parts]),
-        np.concatenate([part.profiles for part in parts]),
-        CubicOrientations(
-            **{
-                name: np.concatenate([getattr(part.orientations, name) for part in parts])
-                for name in _OF_ORIENTATIONS
-            }
-        ),
-    )
 
 
 def _evidence(
@@ -510,7 +407,7 @@ def _evidence(
         source,
         places[part],
         reading.profiles[part],
-        CubicOrientations(**{name: getattr(reading.orientations, name)[part] for name in _OF_ORIENTATIONS}),
+        CubicOrientations(**{name: getattr(reading.orientations, name)[part] for name in OF_ORIENTATIONS}),
         detector,
         geometry,
         model.classes[first],

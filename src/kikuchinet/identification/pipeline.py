@@ -189,7 +189,8 @@ def with_bands(
         It was asked for and cannot be done.
     """
     from kikuchinet.identification.band_grains import MOST_PATTERNS, sample_grains
-    from kikuchinet.identification.bands import UnreadableBands, obstacle, read_bands
+    from kikuchinet.identification.band_readings import UnreadableBands
+    from kikuchinet.identification.bands import obstacle, read_bands
     from kikuchinet.identification.physics import Physics
 
     settings = settings or Physics()

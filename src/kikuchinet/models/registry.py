@@ -16,6 +16,8 @@ from kikuchinet.models.space_group_model import SpaceGroupModel
 from kikuchinet.models.weights_file import WEIGHTS_FILE, load_weights, save_weights
 
 DEFAULT_MODEL = "xception-m3m-6"
+FAST_MODEL = "m3m-10"
+"""Of those that ship, the one of whole patterns that answers most of them a second."""
 BAND_PROFILES = "band_profiles"
 """On the card of a model of band profiles, in place of the name of a network of whole patterns."""
 _SHIPPED = Path(__file__).parent / "weights"
