@@ -218,14 +218,7 @@ def _pool_masters(
     settings: StudySettings, pool: Mapping[int, Sequence[str]], cache_dir: str | Path, progress: bool
 ) -> MasterSet:
     names = tuple(name for members in pool.values() for name in members)
-    config = MastersConfig(
-        materials=names,
-        half_width=settings.half_width,
-        preset=settings.preset,
-        variants=_VARIANTS,
-        seed=settings.seed,
-    )
-    return prepare(config, cache_dir, progress=progress)
+    return prepare(settings.masters(names, _VARIANTS), cache_dir, progress=progress)
 
 
 def _synthetic_patterns(

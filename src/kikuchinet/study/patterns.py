@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from kikuchinet.crystal.library import PAPER_MATERIALS
-from kikuchinet.datasets import GeometryRange, MastersConfig, generate, prepare
+from kikuchinet.datasets import GeometryRange, generate, prepare
 from kikuchinet.datasets.manifest import Manifest
 from kikuchinet.datasets.measuring import measure_quality
 from kikuchinet.microscope import instrument
@@ -46,13 +46,7 @@ def simulate_patterns(
 
     out = Path(out)
     materials = tuple(name for names in PAPER_MATERIALS.values() for name in names)
-    masters = prepare(
-        MastersConfig(
-            materials=materials, half_width=settings.half_width, preset=settings.preset, seed=settings.seed
-        ),
-        cache_dir,
-        progress=progress,
-    )
+    masters = prepare(settings.masters(materials), cache_dir, progress=progress)
     place = instrument(INSTRUMENT)
     screen = GeometryRange.around(place, settings.size, center=0.02)
     frames = []

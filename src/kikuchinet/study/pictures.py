@@ -13,7 +13,7 @@ from orix.quaternion import Rotation
 
 from kikuchinet.crystal import crystals, ladder
 from kikuchinet.crystal.library import PAPER_MATERIALS
-from kikuchinet.datasets import MastersConfig, prepare
+from kikuchinet.datasets import prepare
 from kikuchinet.datasets.manifest import Manifest
 from kikuchinet.datasets.stored import StoredPatterns
 from kikuchinet.diffraction import MasterPattern
@@ -269,13 +269,7 @@ def _telling_orientation() -> Rotation:
 
 def _masters(names: tuple[str, ...], settings: StudySettings, cache_dir: str) -> list[MasterPattern]:
     """Return the materials' first master patterns: those that the study's own patterns were made from, if it simulated."""
-    config = MastersConfig(
-        materials=names,
-        half_width=settings.half_width,
-        preset=settings.preset,
-        variants=1,
-        seed=settings.seed,
-    )
+    config = settings.masters(names, variants=1)
     return [MasterPattern.load(entry.path) for entry in prepare(config, cache_dir, progress=False)]
 
 

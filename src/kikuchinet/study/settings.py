@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from kikuchinet.datasets import MastersConfig
 from kikuchinet.models.networks import XCEPTION
 from kikuchinet.training import TrainingConfig
 from kikuchinet.training.config import ModelConfig, OptimiserConfig, StoppingConfig
@@ -27,6 +28,11 @@ class StudySettings:
         Of the master patterns.
     preset
         Of the simulator.
+    energies
+        Of the electrons that leave; 0 for as many as the preset has.
+    variants
+        Master patterns per material, each of its own lattice parameter, atomic vibrations and beam energy, within the errors
+        that such things have.
     precision
         ``fp32`` as in the paper, or ``bf16``.
     patience, max_epochs
@@ -44,6 +50,8 @@ class StudySettings:
     maps: int = 8
     half_width: int = 150
     preset: str = "accurate"
+    energies: int = 0
+    variants: int = 6
     precision: str = "fp32"
     patience: int = 25
     max_epochs: int = 500
@@ -66,6 +74,17 @@ class StudySettings:
             and self.max_epochs > 2 * paper.patience
         )
 
+    def masters(self, materials: tuple[str, ...], variants: int | None = None) -> MastersConfig:
+        """Return what master patterns of materials there are: `variants` of each, or as many as the study has."""
+        return MastersConfig(
+            materials=materials,
+            half_width=self.half_width,
+            preset=self.preset,
+            energies=self.energies,
+            variants=variants or self.variants,
+            seed=self.seed,
+        )
+
     def training_config(self, name: str) -> TrainingConfig:
         """Return the paper's training settings at this size; its weight decay is the text's, not the code's."""
         return TrainingConfig(
@@ -85,8 +104,10 @@ class StudySettings:
 PAPER_SIZE = StudySettings()
 """Everything as in the paper, for a GPU."""
 
-CPU_SIZE = replace(PAPER_SIZE, size=(106, 128), precision="bf16")
-"""The same patterns and protocol at 128 px, in bf16: hours an experiment on two cores."""
+CPU_SIZE = replace(
+    PAPER_SIZE, size=(106, 128), half_width=100, preset="fast", energies=1, variants=3, precision="bf16"
+)
+"""The same protocol at 128 px, in bf16, on master patterns no finer than that: half an hour an experiment on two cores."""
 
 QUICK = replace(
     PAPER_SIZE,
@@ -97,6 +118,8 @@ QUICK = replace(
     maps=2,
     half_width=40,
     preset="fast",
+    energies=1,
+    variants=2,
     precision="fp32",
     patience=2,
     max_epochs=3,
