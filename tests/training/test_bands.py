@@ -15,6 +15,7 @@ from kikuchinet.datasets.profiles import Profiles, ProfilesConfig
 from kikuchinet.errors import InputError
 from kikuchinet.evaluation import evaluate_bands
 from kikuchinet.indexing import CubicFinder
+from kikuchinet.indexing.bands import BINS, CHANNELS, FAMILIES
 from kikuchinet.models import ModelCard, load_model
 from kikuchinet.models.band_network import load_band_model
 from kikuchinet.training.band_config import (
@@ -23,7 +24,7 @@ from kikuchinet.training.band_config import (
     is_band_config,
     read_band_config,
 )
-from kikuchinet.training.band_learning import _loss, _members, _pooled, _varied, fit_bands
+from kikuchinet.training.band_learning import _Kinds, _loss, _members, _mixed, _pooled, _varied, fit_bands
 from kikuchinet.training.bands import calibrate_bands, train_bands
 
 CLASSES = (225, 227, 229)
@@ -198,3 +199,52 @@ def test_one_right_answer_is_cross_entropy_and_several_are_their_sum() -> None:
     together = torch.where(several, outputs.softmax(1), 0.0).sum(1).log()
     expected = -(weights[labels] * together).sum() / weights[labels].sum()
     torch.testing.assert_close(_loss(outputs, several, weights[labels], 0.0), expected)
+
+
+def test_partners_are_right_for_the_same_groups_and_nobody_is_mixed_without_a_scale() -> None:
+    torch.manual_seed(0)
+    right = torch.eye(3).bool()[torch.tensor([0, 1, 0, 2, 1, 0])]
+    kinds = _Kinds(right, torch.tensor([1.0, 1.0, 1.1, torch.nan, 1.2, 3.0]))
+    found = torch.stack([kinds.partners(torch.arange(6)) for _ in range(60)])
+    assert [set(column.tolist()) for column in found.T] == [
+        {0, 2, 5},
+        {1, 4},
+        {0, 2, 5},
+        {3},
+        {1, 4},
+        {0, 2, 5},
+    ]
+    values = torch.randn(6, len(CHANNELS), len(FAMILIES), BINS)
+    for _ in range(20):
+        mixed = _mixed(values.clone(), values, torch.arange(6), kinds, 1.0)
+        assert torch.equal(mixed[3], values[3])
+
+
+def test_what_is_mixed_in_is_as_wide_as_what_it_is_mixed_with() -> None:
+    torch.manual_seed(0)
+    wide, narrow = torch.zeros(2, len(CHANNELS), len(FAMILIES), BINS)
+    narrow[..., :24] = 1.0
+    wide[..., :30] = 2.0
+    values = torch.stack([narrow, wide])
+    kinds = _Kinds(torch.ones(2, 1).bool(), torch.tensor([1.0, 1.25]))
+    heights = set()
+    for _ in range(40):
+        mixed = _mixed(values.clone(), values, torch.tensor([0]), kinds, 1.0)[0]
+        heights.add(round(float(mixed[0, 0, 0]), 3))
+        assert (mixed[..., :23] == mixed[0, 0, 0]).all()
+        assert (mixed[..., 25:] == 0.0).all()
+    assert min(heights) == 1.0
+    assert 1.0 < sorted(heights)[1] < max(heights) <= 2.0
+
+
+def test_bands_get_fainter_and_stronger_a_family_as_a_whole() -> None:
+    torch.manual_seed(0)
+    profiles = 0.5 + torch.rand(8, len(CHANNELS), len(FAMILIES), BINS)
+    profiles[:, 0, 3] = 0.0
+    varied = _varied(profiles, LearningConfig(dilation=0.0, gain=0.3))
+    coverage = CHANNELS.index("coverage")
+    torch.testing.assert_close(varied[:, coverage], profiles[:, coverage], rtol=1e-4, atol=0.0)
+    assert (varied[:, 0, 3] == 0.0).all()
+    factors = varied[:, 1, :, :1] / profiles[:, 1, :, :1]
+    torch.testing.assert_close(varied[:, 1], profiles[:, 1] * factors, rtol=1e-3, atol=0.0)
+    assert 0.2 < float(factors.log().std()) < 0.4

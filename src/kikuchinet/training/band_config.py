@@ -36,6 +36,13 @@ class LearningConfig:
     dilation
         Profiles are stretched by a factor between exp(-dilation) and exp(dilation), all families alike: a larger
         lattice parameter has narrower bands, and changes nothing of the reflection conditions.
+    gain
+        The intensities of each family are multiplied by a factor of this standard deviation in its logarithm, a family by
+        itself: other structure factors make some bands stronger and others fainter, and change nothing of the reflection
+        conditions. It cannot be told from the curves of a family alone.
+    mixed
+        Share of profiles that are mixed with those of another crystal that the same groups are right for, stretched to the
+        same lattice parameter: all conditions that both fulfil are fulfilled by the mixture.
     noise
         Standard deviation of noise that is added to the intensities.
     pooled
@@ -55,6 +62,8 @@ class LearningConfig:
     weight_bits: int = 16
     dropout: float = 0.3
     dilation: float = 0.15
+    gain: float = 0.0
+    mixed: float = 0.0
     noise: float = 0.0
     pooled: float = 0.5
     misorientation_deg: float = 1.5
@@ -64,11 +73,11 @@ class LearningConfig:
             raise InputError(
                 "learning", "epochs, batch_size, width, members and learning_rate must be positive"
             )
-        if min(self.weight_decay, self.dilation, self.noise) < 0.0:
-            raise InputError("learning", "weight_decay, dilation and noise cannot be negative")
-        shares = (self.label_smoothing, self.dropout, self.pooled)
+        if min(self.weight_decay, self.dilation, self.gain, self.noise) < 0.0:
+            raise InputError("learning", "weight_decay, dilation, gain and noise cannot be negative")
+        shares = (self.label_smoothing, self.dropout, self.pooled, self.mixed)
         if not all(0.0 <= share <= 1.0 for share in shares) or self.dropout == 1.0:
-            raise InputError("learning", "label_smoothing, dropout and pooled are shares, 0 to 1")
+            raise InputError("learning", "label_smoothing, dropout, pooled and mixed are shares, 0 to 1")
 
 
 @dataclass(frozen=True)

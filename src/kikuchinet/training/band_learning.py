@@ -14,6 +14,7 @@ from kikuchinet.models.band_network import BandNetwork
 from kikuchinet.training.band_config import BandTrainingConfig, LearningConfig
 
 _LARGEST_POOL = 4
+_MOST_STRETCHED = 0.35
 
 
 def fit_bands(
@@ -66,9 +67,13 @@ def fit_bands(
         # Every class weighs the same, however many of its profiles there are.
         per_class = torch.bincount(labels, minlength=len(config.classes)).clamp(min=1)
         weights = (len(labels) / len(config.classes)) / per_class
+        outside = config.classes.index(0) if 0 in config.classes else -1
         right = nn.functional.one_hot(labels, len(config.classes)).bool()
         if accepted is not None:
             right |= torch.from_numpy(accepted[profiles.masters])
+        # What lies outside is of many kinds: a mixture of two of them is of none.
+        scales = torch.from_numpy(np.where(profiles.labels == outside, np.nan, profiles.scales)).float()
+        kinds = _Kinds(right, scales)
         optimiser = torch.optim.AdamW(
             network.parameters(), learning.learning_rate, weight_decay=learning.weight_decay
         )
@@ -85,6 +90,8 @@ def fit_bands(
                 for first in range(0, len(labels) - size + 1, size):
                     chosen = order[first : first + size]
                     shown = _pooled(values, members, chosen, learning.pooled)
+                    if learning.mixed:
+                        shown = _mixed(shown, values, chosen, kinds, learning.mixed)
                     shown = _varied(shown, learning)
                     outputs = network.each(shown)
                     error = _loss(
@@ -140,9 +147,53 @@ def _pooled(values: Tensor, members: Tensor, chosen: Tensor, share: float) -> Te
     return mean
 
 
+class _Kinds:
+    """Finds partners for profiles among those of crystals that the same groups are right for.
+
+    Parameters
+    ----------
+    right
+        (n, classes) True where a class is a right answer.
+    scales
+        (n,) of `Profiles`; a profile whose scale is unknown has no partner and is none.
+    """
+
+    def __init__(self, right: Tensor, scales: Tensor) -> None:
+        _, kinds = torch.unique(right, dim=0, return_inverse=True)
+        self.scales = scales
+        kinds = torch.where(scales.isfinite(), kinds, int(kinds.max()) + 1)
+        self._order = torch.argsort(kinds, stable=True)
+        sizes = torch.bincount(kinds)
+        self._first = (torch.cumsum(sizes, 0) - sizes)[kinds]
+        self._sizes = sizes[kinds]
+
+    def partners(self, chosen: Tensor) -> Tensor:
+        """Return a partner for each chosen profile, drawn at random."""
+        step = (torch.rand(len(chosen)) * self._sizes[chosen]).long()
+        return self._order[self._first[chosen] + step]
+
+
+def _mixed(shown: Tensor, values: Tensor, chosen: Tensor, kinds: _Kinds, share: float) -> Tensor:
+    """Return profiles, some of them mixed with those of other crystals of their kind, which are stretched to be as wide."""
+    partners = kinds.partners(chosen)
+    factors = kinds.scales[partners] / kinds.scales[chosen]
+    (ours,) = torch.nonzero(
+        (torch.rand(len(chosen)) < share) & ((factors - 1.0).abs() < _MOST_STRETCHED), as_tuple=True
+    )
+    other = _stretched(values[partners[ours]].float(), factors[ours])
+    weight = torch.rand(len(ours)).reshape(-1, 1, 1, 1)
+    mixed = shown.clone()
+    mixed[ours] = weight * shown[ours] + (1.0 - weight) * other
+    return mixed
+
+
 def _varied(profiles: Tensor, learning: LearningConfig) -> Tensor:
     """Return profiles as other lattice parameters and more noise would have left them."""
     varied = _stretched(profiles, torch.exp((2.0 * torch.rand(len(profiles)) - 1.0) * learning.dilation))
+    if learning.gain:
+        factors = torch.exp(learning.gain * torch.randn(len(varied), 1, varied.shape[2], 1))
+        told = [place for place, channel in enumerate(CHANNELS) if channel != "coverage"]
+        varied[:, told] = varied[:, told] * factors
     if learning.noise:
         varied[:, 0] += learning.noise * torch.randn_like(varied[:, 0])
     return varied
