@@ -26,6 +26,7 @@ from kikuchinet.training.band_config import (
 )
 from kikuchinet.training.band_learning import _Kinds, _loss, _members, _mixed, _pooled, _varied, fit_bands
 from kikuchinet.training.bands import calibrate_bands, train_bands
+from kikuchinet.training.hours import spent
 
 CLASSES = (225, 227, 229)
 
@@ -102,8 +103,11 @@ def test_same_seed_same_weights_and_resumed_is_not_another_run(
     short = replace(config, learning=replace(config.learning, epochs=2))
     first = train_bands(short, tmp_path / "one", cache_dir=cache, workers=1, progress=False)
     (tmp_path / "one/profiles/part-0002.npz").unlink()
+    hours = spent(tmp_path / "one")
+    assert first.details["hours"] == round(hours, 3)
     again = train_bands(short, tmp_path / "one", resume=True, cache_dir=cache, workers=1, progress=False)
     assert again.sha256 == first.sha256
+    assert spent(tmp_path / "one") > hours > 0.0
     with pytest.raises(InputError, match="another configuration"):
         train_bands(replace(short, seed=4), tmp_path / "one", resume=True, cache_dir=cache, progress=False)
     other = train_bands(replace(short, seed=4), tmp_path / "two", cache_dir=cache, workers=1, progress=False)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from kikuchinet.training.band_config import BandTrainingConfig, read_band_config
 from kikuchinet.training.band_learning import fit_bands
 from kikuchinet.training.config import TrainingConfig, read_config
 from kikuchinet.training.export import code_commit
+from kikuchinet.training.hours import counted, spent
 from kikuchinet.training.recalibration import calibrated, right_or_label
 
 CONFIG_FILE = "config.json"
@@ -71,29 +71,23 @@ def train_bands(
     config = source if isinstance(source, BandTrainingConfig) else read_band_config(source)
     out = Path(out)
     _claim(out, config, resume=resume)
-    start = time.monotonic()
-    masters = prepare(config.masters, cache_dir, progress=progress)
-    finder = finder_of(masters, config.profiles.templates)
-    maker = ProfileMaker(
-        masters,
-        config.classes,
-        config.stream,
-        config.profiles,
-        finder,
-        size=config.size,
-        labels=config.labels,
-    )
-    parts = make_profiles(maker, folder=out / "profiles", workers=workers, progress=progress)
-    profiles = Profiles.concatenate(parts)
-    network = fit_bands(
-        profiles,
-        config,
-        finder,
-        accepted=accepted_of(masters, config.classes, config.labels),
-        progress=progress,
-    )
-    card = _export(out / "model", network, config, masters, profiles, (time.monotonic() - start) / 3600.0)
-    return card
+    with counted(out, resume=resume):
+        masters = prepare(config.masters, cache_dir, progress=progress)
+        finder = finder_of(masters, config.profiles.templates)
+        maker = ProfileMaker(
+            masters,
+            config.classes,
+            config.stream,
+            config.profiles,
+            finder,
+            size=config.size,
+            labels=config.labels,
+        )
+        parts = make_profiles(maker, folder=out / "profiles", workers=workers, progress=progress)
+        profiles = Profiles.concatenate(parts)
+        right = accepted_of(masters, config.classes, config.labels)
+        network = fit_bands(profiles, config, finder, accepted=right, progress=progress)
+    return _export(out / "model", network, config, masters, profiles, spent(out))
 
 
 def _claim(out: Path, config: BandTrainingConfig, *, resume: bool) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,6 +24,7 @@ from kikuchinet.training.callbacks import Checkpoints, ProgressInImages, Running
 from kikuchinet.training.config import TrainingConfig, read_config
 from kikuchinet.training.data import StreamBatches
 from kikuchinet.training.export import export, fresh_from_stream
+from kikuchinet.training.hours import counted, spent
 from kikuchinet.training.module import SpaceGroupModule
 from kikuchinet.training.tables import build
 
@@ -282,22 +282,14 @@ def fit(
     resume: bool,
 ) -> float:
     """Run the trainer and return the hours of the whole run so far."""
-    spent = out / "hours.json"
-    before = float(json.loads(spent.read_text(encoding="utf-8"))) if resume and spent.is_file() else 0.0
     checkpoint = out / LAST
-    started = time.monotonic()
-    try:
-        with warnings.catch_warnings():
-            # Lightning's advice on workers, missing validation and the like is not addressed to our users.
-            warnings.filterwarnings("ignore", module=r"lightning\..*")
-            trainer.fit(
-                module, batches, validation, ckpt_path=checkpoint if resume and checkpoint.is_file() else None
-            )
-    finally:
-        hours = before + (time.monotonic() - started) / 3600.0
-        with atomic_path(spent) as temporary:
-            temporary.write_text(json.dumps(hours), encoding="utf-8")
-    return hours
+    with counted(out, resume=resume), warnings.catch_warnings():
+        # Lightning's advice on workers, missing validation and the like is not addressed to our users.
+        warnings.filterwarnings("ignore", module=r"lightning\..*")
+        trainer.fit(
+            module, batches, validation, ckpt_path=checkpoint if resume and checkpoint.is_file() else None
+        )
+    return spent(out)
 
 
 @contextmanager
