@@ -138,3 +138,30 @@ def test_crystals_of_other_groups_are_outside(folder, masters, tmp_path):
     row = stored.visible.groups.set_index("space_group").loc[0]
     assert row["right"] == right.sum()
     assert "none of the model's groups" in (tmp_path / "out/evaluation.md").read_text()
+
+
+def test_groups_without_a_crystal_are_not_asked_about(folder, masters, tmp_path):
+    card = ModelCard.load(folder / "card.json")
+    classes = (0, 221, *card.classes)
+    torch.manual_seed(1)
+    save_model(
+        tmp_path / "more",
+        create_model("test_resnet", len(classes)),
+        name="more",
+        version="1",
+        architecture="test_resnet",
+        classes=classes,
+        size=(40, 40),
+        labels="visible",
+        details=dict(card.details),
+        abstain_below=0.0,
+    )
+    assert masters.classes_shown(classes) == card.classes
+    result = evaluate_fresh(tmp_path / "more", masters, config=STREAM, count=36, progress=False)
+    asked = result.visible.groups.set_index("space_group")["patterns"]
+    assert set(asked[asked > 0].index) == set(card.classes)
+    # What is answered is still all that the model knows, and none of it is right by mistake.
+    truth = result.visible.materials.set_index("material")["space_group"]
+    assert truth.to_dict() == {"Al": 225, "Fe": 229, "Si": 227}
+    counts = result.visible.counts
+    assert counts.to_numpy().sum() == asked.sum()

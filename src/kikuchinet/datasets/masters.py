@@ -12,6 +12,7 @@ from typing import overload
 import numpy as np
 from numpy.typing import NDArray
 
+from kikuchinet.datasets.labels import among, check_labels
 from kikuchinet.datasets.masters_config import MastersConfig
 from kikuchinet.datasets.masters_plan import materials_of, plan
 from kikuchinet.datasets.orderings_store import orderings_of
@@ -79,6 +80,13 @@ class MasterSet(Sequence[MasterEntry]):
     def materials(self) -> tuple[str, ...]:
         """Names of the materials, in order of first appearance."""
         return tuple(dict.fromkeys(entry.material for entry in self._entries))
+
+    def classes_shown(self, classes: Sequence[int], labels: str = "visible") -> tuple[int, ...]:
+        """Return those of a model's classes that some of the crystals belong to, in their order."""
+        visible = check_labels(labels) == "visible"
+        groups = [entry.visible_group if visible else entry.space_group for entry in self._entries]
+        found = set(among(groups, classes).tolist())
+        return tuple(group for group in classes if group in found)
 
     def scaled(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Read upper and lower hemisphere, scaled to mean 1 over both.

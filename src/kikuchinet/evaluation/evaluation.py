@@ -161,7 +161,7 @@ def evaluate(
     """
     network = model if isinstance(model, SpaceGroupModel) else load_model(model)
     if isinstance(patterns, PatternStream):
-        batches, total = _from_stream(patterns, count), count
+        batches, total = _from_stream(patterns, count, network.classes), count
     else:
         manifest = patterns if isinstance(patterns, Manifest) else Manifest.read(patterns)
         batches, total = _from_manifest(manifest, network, batch_size), len(manifest)
@@ -258,7 +258,8 @@ def evaluate_fresh(
     base = config if config is not None else StreamConfig()
     stream = PatternStream(
         masters,
-        network.classes,
+        # Groups of which there is no crystal are not asked about; they may be answered.
+        masters.classes_shown(network.classes, network.card.labels),
         # Compiled code: a score does not depend on the machine that it is worked out on.
         replace(base, seed=seed, camera=camera, cameras=(), quality=quality or QualityRange(), device=""),
         size=network.card.size,
@@ -408,13 +409,13 @@ class _Truths:
         return len(self.images)
 
 
-def _from_stream(stream: PatternStream, count: int) -> Iterator[_Truths]:
+def _from_stream(stream: PatternStream, count: int, classes: tuple[int, ...]) -> Iterator[_Truths]:
     if count < 1:
         raise InputError("count", f"{count} is not positive")
     visible = np.array([entry.visible_group for entry in stream.masters], dtype=np.int64)
     literal = np.array([entry.space_group for entry in stream.masters], dtype=np.int64)
     names = np.array([entry.material for entry in stream.masters])
-    right = accepted([entry.visible_groups for entry in stream.masters], stream.classes)
+    right = accepted([entry.visible_groups for entry in stream.masters], classes)
     made = 0
     for window in windows(stream):
         k = window.masters

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from kikuchinet._files import atomic_path
 from kikuchinet.datasets import MasterSet, StreamConfig, prepare
-from kikuchinet.datasets.labels import accepted, among
+from kikuchinet.datasets.labels import accepted
 from kikuchinet.datasets.profile_parts import make_profiles
 from kikuchinet.datasets.profiles import ProfileMaker, Profiles, ProfilesConfig, finder_of
 from kikuchinet.errors import InputError
@@ -195,9 +195,7 @@ def fresh_profiles(
         outside_share=1.0 / len(model.classes),
     )
     card = model.card
-    groups = [entry.visible_group if card.labels == "visible" else entry.space_group for entry in masters]
-    found = set(among(groups, card.classes).tolist())
-    present = tuple(group for group in card.classes if group in found)
+    present = masters.classes_shown(card.classes, card.labels)
     maker = ProfileMaker(masters, present, stream, config, model.finder, size=card.size, labels=card.labels)
     profiles = Profiles.concatenate(make_profiles(maker, progress=progress))
     columns = np.array([card.classes.index(group) for group in present])

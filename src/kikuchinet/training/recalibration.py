@@ -53,7 +53,7 @@ def calibrate(
     Raises
     ------
     kikuchinet.errors.InputError
-        There is no such folder, or the configuration describes no stream of this model's classes.
+        There is no such folder, or the configuration describes no stream.
     """
     folder = Path(model)
     if not (folder / CARD_FILE).is_file():
@@ -67,15 +67,16 @@ def calibrate(
         return calibrate_bands(folder, settings, count=count, cache_dir=cache_dir, progress=progress)
     network = load_model(folder)
     masters = prepare(settings.masters, cache_dir, progress=progress)
-    stream = pattern_stream(
-        masters, network.classes, settings.stream, size=network.card.size, labels=network.card.labels
-    )
+    card = network.card
+    present = masters.classes_shown(card.classes, card.labels)
+    stream = pattern_stream(masters, present, settings.stream, size=card.size, labels=card.labels)
+    columns = np.array([card.classes.index(group) for group in present])
     outputs, truths = [], []
     for images, labels in fresh_from_stream(stream, count):
         outputs.append(network.logits(images.cpu().numpy()))
-        truths.append(labels.cpu().numpy())
+        truths.append(columns[labels.cpu().numpy()])
     logits, truth = np.concatenate(outputs), np.concatenate(truths)
-    card = calibrated(network.card, logits, truth, settings.name)
+    card = calibrated(card, logits, truth, settings.name)
     card.save(folder / CARD_FILE)
     return card
 
