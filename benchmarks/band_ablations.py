@@ -337,6 +337,7 @@ def main() -> None:
         "--only", nargs="*", default=None, help="names of cases, or of materials; all if not given"
     )
     parser.add_argument("--epochs", type=int, default=None, help="the configuration's if not given")
+    parser.add_argument("--members", type=int, default=None, help="likewise")
     parser.add_argument("--count", type=int, default=3000, help="patterns that networks are asked about")
     parser.add_argument("--cache", type=Path, default=Path("cache"))
     given = parser.parse_args()
@@ -346,8 +347,10 @@ def main() -> None:
         parser.error(f"none of {', '.join(choices)}: {', '.join(unknown)}")
     given.out.mkdir(parents=True, exist_ok=True)
     config = read_band_config(given.config)
-    if given.epochs is not None:
-        config = replace(config, learning=replace(config.learning, epochs=given.epochs))
+    asked_for = {
+        name: getattr(given, name) for name in ("epochs", "members") if getattr(given, name) is not None
+    }
+    config = replace(config, learning=replace(config.learning, **asked_for))
     parts = sorted((given.run / "profiles").glob("part-*.npz"))
     if len(parts) != config.profiles.searched + config.profiles.known:
         parser.error(
