@@ -193,7 +193,7 @@ def test_a_blank_pattern_has_no_answer_and_one_line_says_so(tmp_path):
     out = tmp_path / "out"
     result = invoke("--out", out, images, "--pattern-center", "0.42,0.21,0.50")
     assert result.exit_code == 0, result.output + result.stderr
-    assert "No answer on 1 of 2 patterns (pattern_00000.png): blank" in result.stdout
+    assert "No answer on 1 of 2 patterns (pattern_00000.png: no contrast)." in result.stdout
     table = pd.read_csv(out / "explanation.csv")
     assert table["answer"].isna().tolist() == [True, False]
     assert table["qa"].isna().tolist() == [True, False]
@@ -202,6 +202,19 @@ def test_a_blank_pattern_has_no_answer_and_one_line_says_so(tmp_path):
     assert sum(one["patterns"] for one in summary["weights"]) == 1
     assert summary["inputs"][0]["pattern_center_from"] == "given"
     assert unread_sentence({"without_bands": [], "patterns": 2}) == ""
+
+
+def test_what_was_refused_says_why(tmp_path):
+    images = tmp_path / "images"
+    images.mkdir()
+    noise = np.random.default_rng(0).integers(0, 256, (60, 60), dtype=np.uint8)
+    Image.fromarray(noise).save(images / "noise.png")
+    out = tmp_path / "out"
+    result = invoke("--out", out, images, "--pattern-center", "0.42,0.21,0.50")
+    assert result.exit_code == 0, result.output + result.stderr
+    (reason,) = pd.read_csv(out / "explanation.csv")["reason"]
+    assert reason.startswith("no Kikuchi bands found (correlation")
+    assert f"pattern_00000.png: {reason}" in " ".join(result.stdout.split())
 
 
 @pytest.mark.parametrize(

@@ -68,8 +68,8 @@ def _draw_pattern(
         one.imshow(explanation.prepared, cmap="gray")
         one.set(xticks=[], yticks=[])
     plain.set_title("pattern as the model reads it", fontsize=8)
-    if explanation.blank:
-        ax.set_title("blank: no bands, no answer", fontsize=8)
+    if explanation.reason:
+        ax.set_title(f"no answer:\n{explanation.reason}", fontsize=8, wrap=True)
         return
     ax.set_title(
         f"bands that speak most for\n{answer}" if colors else f"no band speaks for\n{answer}", fontsize=8
@@ -135,7 +135,7 @@ def _draw_profiles(axes: np.ndarray, explanation: BandExplanation, colors: dict[
 def _draw_weights(
     ax: Axes, explanation: BandExplanation, colors: dict[int, str], classes: tuple[int, ...]
 ) -> None:
-    if explanation.blank:
+    if explanation.reason:
         ax.set_axis_off()
         return
     places = np.arange(len(FAMILIES))

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 _CHUNK = 64
 """Patterns that are read together, as many as `kikuchinet identify` does: they share a median pattern centre."""
-_BLANK = "blank, or without Kikuchi bands: there are no bands to read"
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +43,9 @@ class BandExplanation:
         The group whose evidence this is, 0 for outside the model's groups, and the likeliest of the others.
     weights
         (families,) fall of the logarithm of the odds between the two when a family is taken away,
-        `kikuchinet.models.band_network.BandModel.weight_of_families`; nan for a blank pattern, which has no bands.
+        `kikuchinet.models.band_network.BandModel.weight_of_families`; nan where there are no bands to read.
+    reason
+        Why there are none: no contrast, no bands, inverted contrast; empty where there are.
     """
 
     prepared: NDArray[np.float32]
@@ -53,11 +54,7 @@ class BandExplanation:
     space_group: int
     against: int
     weights: NDArray[np.float64]
-
-    @property
-    def blank(self) -> bool:
-        """Whether the pattern is blank."""
-        return bool(np.isnan(self.weights).all())
+    reason: str = ""
 
     def speaking(self, most: int) -> list[int]:
         """Return the families that speak for the group, as indices into `FAMILIES`, the heaviest first; `most` at most."""
@@ -221,15 +218,16 @@ def explanations(
         column = order[0] if space_group is None else model.classes.index(space_group)
         other = next(one for one in order if one != column)
         profiles = reading.profiles[at]
-        # The model answers all classes evenly where there is nothing to see.
+        # The model answers all classes evenly where there is nothing to see, and says why.
+        reason = "" if np.ptp(probabilities) > 0 else reading.identification.reasons[at]
         weights = (
-            model.weight_of_families(profiles[None], column, other)
-            if np.ptp(probabilities) > 0
-            else np.full(len(FAMILIES), np.nan)
+            np.full(len(FAMILIES), np.nan)
+            if reason
+            else model.weight_of_families(profiles[None], column, other)
         )
         found.append(
             BandExplanation(
-                prepared[at], rays[at], profiles, model.classes[column], model.classes[other], weights
+                prepared[at], rays[at], profiles, model.classes[column], model.classes[other], weights, reason
             )
         )
     return found
@@ -245,7 +243,7 @@ def _row(
 ) -> dict[str, Any]:
     answer, found = reading.identification, reading.orientations
     best = int(answer.probabilities[at].argmax())
-    blank = explanation.blank
+    blank = bool(explanation.reason)
     quaternion = np.full(4, np.nan) if blank else found.quaternions[at]
     center = np.full(3, np.nan) if blank else found.pattern_centers[at]
     return {
@@ -260,7 +258,7 @@ def _row(
         "probability": float(answer.probabilities[at, best]),
         "abstained": "true" if answer.abstained[at] else "false",
         "orientation": "" if blank else "bands",
-        "reason": _BLANK if blank else "",
+        "reason": explanation.reason,
         **dict(zip(("qa", "qb", "qc", "qd"), quaternion.tolist(), strict=True)),
         **dict(zip(("pc_x", "pc_y", "pc_z"), center.tolist(), strict=True)),
         "correlation": np.nan if blank else float(found.correlations[at]),
@@ -318,6 +316,7 @@ def _summary(
         },
         "patterns": len(frame),
         "without_bands": frame.loc[frame["reason"] != "", "picture"].tolist(),
+        "reasons": frame.loc[frame["reason"] != "", "reason"].tolist(),
         "weights": sorted(weights, key=lambda one: -one["patterns"]),
     }
 
@@ -361,5 +360,6 @@ def unread_sentence(summary: dict[str, Any], named: int = 5) -> str:
     unread = summary["without_bands"]
     if not unread:
         return ""
-    names = ", ".join(unread[:named]) + (f" and {len(unread) - named} more" if len(unread) > named else "")
-    return f"No answer on {len(unread)} of {summary['patterns']} patterns ({names}): {_BLANK}."
+    names = [f"{name}: {reason}" for name, reason in zip(unread[:named], summary["reasons"], strict=False)]
+    rest = f"; and {len(unread) - named} more" if len(unread) > named else ""
+    return f"No answer on {len(unread)} of {summary['patterns']} patterns ({'; '.join(names)}{rest})."
