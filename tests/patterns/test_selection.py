@@ -92,3 +92,18 @@ def test_the_vendors_indexing_comes_along():
     assert view.reference.size == 2
     np.testing.assert_allclose(view.reference.rotations.data, source.reference.rotations.data[[4, 7]])
     np.testing.assert_array_equal(view[0], source[4])
+
+
+def test_reading_some_patterns_does_not_count_all_of_them(monkeypatch):
+    # Of a million patterns that took a millisecond for each that was read.
+    def counted(self):
+        raise AssertionError("all patterns of the source were numbered")
+
+    monkeypatch.setattr(PatternSource, "indices", property(counted))
+    images = [np.full((4, 4), k, dtype=np.uint8) for k in range(5)]
+    images[3] = np.zeros(4, dtype=np.uint8)
+    source = PatternSource("scan", ["scan"] * 5, lambda a, b: images[a:b])
+    assert source[2].max() == 2
+    assert len(source.patterns(0, 3)) == 3
+    with pytest.raises(InputError, match="scan, pattern 3: has 1 dimensions"):
+        source[3]

@@ -171,16 +171,21 @@ class PatternSource:
         """Return patterns first to last - 1, divided by the static background, or raise an `InputError`."""
         images = list(self.read(first, last))
         for i, image in enumerate(images, start=first):
-            where = self.names[i] if self.names[i] != self.name else f"{self.name}, pattern {self.indices[i]}"
             if image.ndim != 2:
-                raise InputError(where, f"has {image.ndim} dimensions; a pattern has rows and columns")
+                raise InputError(self._where(i), f"has {image.ndim} dimensions; a pattern has rows and columns")
             if image.dtype.kind not in "buif":
-                raise InputError(where, f"is of type {image.dtype}, which is no grey level")
+                raise InputError(self._where(i), f"is of type {image.dtype}, which is no grey level")
             if image.dtype.kind == "f" and not np.isfinite(image).all():
-                raise InputError(where, "holds numbers that are not finite")
+                raise InputError(self._where(i), "holds numbers that are not finite")
         if self.static_background is not None and images:
             return list(divide_static(np.stack(images), self.static_background))
         return images
+
+    def _where(self, i: int) -> str:
+        """Return what a pattern is called in a message."""
+        if self.names[i] != self.name:
+            return self.names[i]
+        return f"{self.name}, pattern {i if self.numbers is None else self.numbers[i]}"
 
 
 def _stacked(images: list[Image]) -> Image | list[Image]:
