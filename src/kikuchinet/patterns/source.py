@@ -172,7 +172,9 @@ class PatternSource:
         images = list(self.read(first, last))
         for i, image in enumerate(images, start=first):
             if image.ndim != 2:
-                raise InputError(self._where(i), f"has {image.ndim} dimensions; a pattern has rows and columns")
+                raise InputError(
+                    self._where(i), f"has {image.ndim} dimensions; a pattern has rows and columns"
+                )
             if image.dtype.kind not in "buif":
                 raise InputError(self._where(i), f"is of type {image.dtype}, which is no grey level")
             if image.dtype.kind == "f" and not np.isfinite(image).all():
