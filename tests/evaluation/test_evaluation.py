@@ -106,21 +106,26 @@ def test_scores_go_onto_the_card(folder, cache, tmp_path):
     assert np.isfinite(load_model(folder).card.temperature)
 
 
-def test_crystals_of_other_groups_are_outside(folder, masters, tmp_path):
-    card = ModelCard.load(folder / "card.json")
+def untrained(folder, name, classes, details):
+    """Write a small network of other classes, which answers at random."""
     torch.manual_seed(1)
-    inside = save_model(
-        tmp_path / "outside",
-        create_model("test_resnet", 3),
-        name="outside",
+    return save_model(
+        folder / name,
+        create_model("test_resnet", len(classes)),
+        name=name,
         version="1",
         architecture="test_resnet",
-        classes=(0, 225, 227),
+        classes=classes,
         size=(40, 40),
         labels="visible",
-        details=dict(card.details),
+        details=dict(details),
         abstain_below=0.0,
     )
+
+
+def test_crystals_of_other_groups_are_outside(folder, masters, tmp_path):
+    card = ModelCard.load(folder / "card.json")
+    inside = untrained(tmp_path, "outside", (0, 225, 227), card.details)
     assert inside.classes == (0, 225, 227)
     # Iron, 229, is a crystal of another group.
     manifest = generate(masters, tmp_path / "set.h5", count=12, shape=(40, 40), seed=2, progress=False)
@@ -143,19 +148,7 @@ def test_crystals_of_other_groups_are_outside(folder, masters, tmp_path):
 def test_groups_without_a_crystal_are_not_asked_about(folder, masters, tmp_path):
     card = ModelCard.load(folder / "card.json")
     classes = (0, 221, *card.classes)
-    torch.manual_seed(1)
-    save_model(
-        tmp_path / "more",
-        create_model("test_resnet", len(classes)),
-        name="more",
-        version="1",
-        architecture="test_resnet",
-        classes=classes,
-        size=(40, 40),
-        labels="visible",
-        details=dict(card.details),
-        abstain_below=0.0,
-    )
+    untrained(tmp_path, "more", classes, card.details)
     assert masters.classes_shown(classes) == card.classes
     result = evaluate_fresh(tmp_path / "more", masters, config=STREAM, count=36, progress=False)
     asked = result.visible.groups.set_index("space_group")["patterns"]

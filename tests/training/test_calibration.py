@@ -14,7 +14,7 @@ from kikuchinet.datasets.energies import EnergiesJob
 from kikuchinet.diffraction import ElectronTransport, MasterPattern, simulate
 from kikuchinet.errors import InputError
 from kikuchinet.models import load_model
-from kikuchinet.training import Phase, TrainingConfig, calibrate
+from kikuchinet.training import Phase, TrainingConfig, calibrate, recalibration
 from kikuchinet.training.calibration import expected_calibration_error, fit_temperature
 
 
@@ -83,3 +83,27 @@ def simulate_once(folder):
     transport = ElectronTransport.simulate(crystals["Al"], energies=1, electrons=20_000)
     simulate(crystals["Al"], half_width=8, preset="fast", transport=transport).save(path)
     return path
+
+
+def test_groups_without_a_crystal_are_not_asked_about(tiny_model, tmp_path, monkeypatch):
+    folder = tmp_path / "model"
+    shutil.copytree(tiny_model, folder)
+    config = TrainingConfig(
+        name="few",
+        masters=MastersConfig(materials=("Al", "Fe"), half_width=8, preset="fast", energies=1, variants=1),
+        stream=StreamConfig(camera="good", block=4, blocks_per_window=12),
+        phases=(Phase(32, (64, 64)),),
+    )
+    master = MasterPattern.load(simulate_once(tmp_path))
+    monkeypatch.setattr(EnergiesJob, "run", lambda self, progress=None: self.label(master))
+    truths = []
+    own = recalibration.calibrated
+
+    def remember(card, logits, truth, name):
+        truths.extend(np.asarray(card.classes)[truth].tolist())
+        return own(card, logits, truth, name)
+
+    monkeypatch.setattr(recalibration, "calibrated", remember)
+    card = calibrate(folder, config, count=48, cache_dir=tmp_path / "cache", progress=False)
+    assert set(truths) == {225, 229}
+    assert len(card.classes) > 2

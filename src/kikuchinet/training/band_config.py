@@ -39,9 +39,9 @@ class LearningConfig:
     gain
         The intensities of each family are multiplied by a factor of this standard deviation in its logarithm, a family by
         itself: other structure factors make some bands stronger and others fainter, and change nothing of the reflection
-        conditions. It cannot be told from the curves of a family alone.
+        conditions.
     mixed
-        Share of profiles that are mixed with those of another crystal that the same groups are right for, stretched to the
+        Share of profiles that are mixed with one of any crystal that the same groups are right for, stretched to the
         same lattice parameter: all conditions that both fulfil are fulfilled by the mixture.
     noise
         Standard deviation of noise that is added to the intensities.

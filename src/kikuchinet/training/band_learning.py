@@ -15,6 +15,7 @@ from kikuchinet.training.band_config import BandTrainingConfig, LearningConfig
 
 _LARGEST_POOL = 4
 _MOST_STRETCHED = 0.35
+"""Change of scale up to which a profile is stretched to be mixed: beyond it the ends of the curves would be made up."""
 
 
 def fit_bands(
