@@ -31,8 +31,7 @@ class StudySettings:
     energies
         Of the electrons that leave; 0 for as many as the preset has.
     variants
-        Master patterns per material, each of its own lattice parameter, atomic vibrations and beam energy, within the errors
-        that such things have.
+        Master patterns per material, which differ as those of `kikuchinet.datasets.MastersConfig` do.
     precision
         ``fp32`` as in the paper, or ``bf16``.
     patience, max_epochs
@@ -107,7 +106,7 @@ PAPER_SIZE = StudySettings()
 CPU_SIZE = replace(
     PAPER_SIZE, size=(106, 128), half_width=100, preset="fast", energies=1, variants=3, precision="bf16"
 )
-"""The same protocol at 128 px, in bf16, on master patterns no finer than that: half an hour an experiment on two cores."""
+"""The same protocol at 128 px, in bf16, on master patterns no finer than that; some hours for all six on two cores."""
 
 QUICK = replace(
     PAPER_SIZE,
