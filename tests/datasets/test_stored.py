@@ -114,6 +114,29 @@ def test_stored_patterns_are_prepared_and_labelled(stored):
         StoredPatterns(manifest, (225, 227), size=(32, 38))
 
 
+def test_kept_patterns_are_those_prepared_anew_and_read_once(stored, monkeypatch):
+    manifest = stored[1]
+    kept, anew = (
+        StoredPatterns(manifest, (225, 227, 229), size=(32, 40), keep=keep) for keep in (True, False)
+    )
+    read = []
+    monkeypatch.setattr(kept, "image", lambda i: read.append(i) or StoredPatterns.image(kept, i))
+    first = [kept[i] for i in (5, 0, 5, 26)]
+    batches = list(kept.batches(8))
+    assert sorted(read) == list(range(27))
+    for (image, label), i in zip(first, (5, 0, 5, 26), strict=True):
+        assert (image == anew[i][0]).all()
+        assert label == anew[i][1]
+    for (images, labels), (other, of_other) in zip(batches, anew.batches(8), strict=True):
+        assert (images == other).all()
+        assert (labels == of_other).all()
+    monkeypatch.setattr("kikuchinet.datasets.stored.KEPT_BYTES", 27 * 32 * 40 * 4 - 1)
+    large = StoredPatterns(manifest, (225, 227, 229), size=(32, 40), keep=True)
+    monkeypatch.setattr(large, "image", lambda i: read.append(i) or StoredPatterns.image(large, i))
+    assert (large[3][0] == large[3][0]).all()
+    assert read[27:] == [3] * 2
+
+
 @pytest.mark.parametrize("by", ["material", "map"])
 def test_splits_keep_together_what_belongs_together(by):
     rng = np.random.default_rng(0)

@@ -77,8 +77,9 @@ def train_stored(
         config = replace(config, model=replace(config.model, classes=classes))
     claim(out, config, resume=resume)
     size = config.model.size
-    learn = StoredPatterns(training, classes, size=size, labels=config.labels)
-    check = StoredPatterns(validation, classes, size=size, labels=config.labels)
+    # Processes that prepare patterns ahead would each keep all of them.
+    learn = StoredPatterns(training, classes, size=size, labels=config.labels, keep=not config.workers)
+    check = StoredPatterns(validation, classes, size=size, labels=config.labels, keep=True)
     with controlled(config):
         module = SpaceGroupModule(config)
         order = EpochSampler(len(learn), config.seed)
