@@ -53,8 +53,9 @@ types: $(STAMP) ## mypy
 layers: $(STAMP) ## import-linter: data flows one way
 	$(BIN)/lint-imports --no-cache
 
+# A process that crashes ends the run: pytest-xdist 3.8 would start another and then wait for ever (its issue 1378).
 unit: $(STAMP) ## pytest; `make unit PYTEST_ARGS="tests/crystal -x"` for a part
-	$(BIN)/python -m pytest -m "not slow" --numprocesses $(JOBS) --dist loadfile $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -m "not slow" --numprocesses $(JOBS) --dist loadfile --max-worker-restart 0 $(PYTEST_ARGS)
 
 test-slow: $(STAMP) ## The tests that `make test` leaves out for their length
 	$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)

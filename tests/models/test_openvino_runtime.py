@@ -136,6 +136,28 @@ print(os.waitpid(child, 0)[1], "openvino" in sys.modules, "openvino_telemetry" i
     assert run.stdout.split() == ["0", "True", "False"]
 
 
+def test_signals_are_handled_after_models_have_gone(tiny_model):
+    """With a core for each model, ended in the order in which they were made, SIGINT was a segmentation fault."""
+    code = f"""
+import faulthandler, gc, os, signal, numpy
+import kikuchinet as kn
+faulthandler.enable()
+images = numpy.random.default_rng(0).integers(0, 255, (5, 40, 40), dtype=numpy.uint8)
+first, second = (kn.load_model({str(tiny_model)!r}, precision="bf16", runtime="openvino") for _ in range(2))
+for model in (first, second):
+    model.outputs(images)
+for model in ("first", "model", "second"):
+    globals()[model] = None
+    gc.collect()
+signal.signal(signal.SIGINT, lambda *_: print("handled"))
+os.kill(os.getpid(), signal.SIGINT)
+"""
+    run = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=300
+    )
+    assert (run.returncode, run.stdout.strip()) == (0, "handled"), run.stderr
+
+
 def test_an_adapted_network_is_converted_as_it_then_is(tiny_model, patterns):
     prepared = kn.patterns.preprocess(patterns, size=(64, 64))
     model = kn.load_model(tiny_model, precision="fp32", runtime="openvino")

@@ -139,7 +139,7 @@ class OpenvinoNetwork:
             model = self._model.clone()
             model.reshape([batch_size, 1, *self._size])
             try:
-                compiled = self._openvino.Core().compile_model(model, "CPU", self._settings)
+                compiled = _core(self._openvino).compile_model(model, "CPU", self._settings)
             except RuntimeError as error:
                 raise InputError(
                     "runtime", f"OpenVINO cannot compute this network here ({_last_line(error)})"
@@ -174,6 +174,25 @@ class OpenvinoNetwork:
         finally:
             self._idle[batch_size].append(request)
         return outputs[: len(prepared)]
+
+
+_CORES: dict[int, Any] = {}
+"""OpenVINO's core of this process, and in the child of a fork those of its parents."""
+
+_MAKING = threading.Lock()
+
+
+def _core(openvino: Any) -> Any:
+    """Return the one core of this process, which is never taken down.
+
+    The first model of each core gives the thread a stack for signals, of the size that AMX needs, and the core's end frees
+    it and brings back the one before. With two cores that end in the order in which they were made, the thread is left with
+    a freed stack, and the next signal that Python handles, Ctrl-C say, is a segmentation fault.
+    """
+    with _MAKING:
+        if os.getpid() not in _CORES:
+            _CORES[os.getpid()] = openvino.Core()
+        return _CORES[os.getpid()]
 
 
 @torch.inference_mode()
