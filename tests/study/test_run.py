@@ -93,6 +93,21 @@ def test_what_is_finished_is_not_done_again(manifest: Manifest, tmp_path: Path) 
     pd.testing.assert_frame_equal(first.predictions, again.predictions, check_dtype=False, rtol=1e-9)
 
 
+def test_predictions_without_their_network_are_taken_as_they_are(manifest: Manifest, tmp_path: Path) -> None:
+    first = run_experiment(THREE, manifest, tmp_path / "first", SMALL, progress=False)
+    assert first.predictions is not None
+    again = tmp_path / "again"
+    again.mkdir()
+    shown = first.predictions.assign(answer=229)
+    shown.to_csv(again / "predictions.csv", index=False)
+    restored = run_experiment(THREE, manifest, again, SMALL, progress=False)
+    assert restored.predictions is not None
+    assert (restored.predictions["answer"] == 229).all()
+    assert not (again / "run").exists()
+    assert (again / "patterns.csv").is_file()
+    assert (again / "tables.md").is_file()
+
+
 def test_an_interrupted_experiment_goes_on(
     manifest: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -104,7 +104,9 @@ def run_experiment(
         divided.frame.to_csv(temporary, index=False)
     run = out / "run"
     parts = divided.frame["split"].isin(["train", "validation"]).to_numpy()
-    if not (run / MODEL_FOLDER / "card.json").is_file():
+    # Predictions may be there without the network that made them: those of a published study are.
+    known = _known_predictions(out / PREDICTIONS)
+    if known is None and not (run / MODEL_FOLDER / "card.json").is_file():
         training: TrainingResult = train_stored(
             divided.where(parts),
             settings.training_config(experiment.name),
@@ -114,8 +116,9 @@ def run_experiment(
         )
         if not training.finished:
             return ExperimentResult(experiment, out, None)
-    predictions = _predictions(divided, run / MODEL_FOLDER, out / PREDICTIONS, progress)
-    finished = ExperimentResult(experiment, out, predictions)
+    if known is None:
+        known = _predictions(divided, run / MODEL_FOLDER, out / PREDICTIONS, progress)
+    finished = ExperimentResult(experiment, out, known)
     write_tables(finished)
     return finished
 
@@ -155,13 +158,19 @@ def write_tables(result: ExperimentResult) -> None:
         temporary.write_text("\n".join(text), encoding="utf-8")
 
 
-def _predictions(divided: Manifest, model_folder: Path, path: Path, progress: bool) -> pd.DataFrame:
+def _known_predictions(path: Path) -> pd.DataFrame | None:
     import pandas as pd
+
+    if not path.is_file():
+        return None
+    known = pd.read_csv(path)
+    # Tables of before the columns `file` and `index` are made anew: figures look the patterns up by them.
+    return known if {"file", "index"} <= set(known.columns) else None
+
+
+def _predictions(divided: Manifest, model_folder: Path, path: Path, progress: bool) -> pd.DataFrame:
     from rich.progress import track
 
-    # Tables of before the columns `file` and `index` are made anew: figures look the patterns up by them.
-    if path.is_file() and {"file", "index"} <= set((known := pd.read_csv(path)).columns):
-        return known
     model = load_model(model_folder)
     test = divided.where((divided.frame["split"] == "test").to_numpy())
     # Labels play no part here: a test material may be of a group that the network does not know.

@@ -116,8 +116,8 @@ CPU_SIZE = replace(
     precision="bf16",
     patience=_PATIENCE,
 )
-"""The same protocol at 128 px, in bf16, on master patterns no finer than that; networks stop after 8 epochs without gain, where
-the paper's stop after 25."""
+"""The same protocol at 128 px, in bf16, on master patterns no finer than that; networks stop after 8 epochs without gain,
+where the paper's stop after 25."""
 
 QUICK = replace(
     PAPER_SIZE,
