@@ -20,6 +20,7 @@ from kikuchinet.study.beyond_figures import draw_trend, draw_z_range, find_trend
 SMALL = replace(
     QUICK,
     half_width=8,
+    variants=1,
     size=(32, 39),
     training=16,
     validation=6,
@@ -58,7 +59,6 @@ def test_angles_to_axes() -> None:
 
 @pytest.mark.slow
 def test_runs_resumes_and_accumulates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(beyond_module, "_VARIANTS", 1)
     points = [Point("baseline", 1, 16), Point("patterns", 1, 16), Point("synthetic", 1, 16, synthetic=1)]
     options = {"pool": POOL, "cache_dir": tmp_path / "cache", "progress": False}
     table = run_beyond(tmp_path / "out", SMALL, points=points[:2], **options)

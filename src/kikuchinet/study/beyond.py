@@ -18,7 +18,6 @@ from kikuchinet.datasets import (
     GeometryRange,
     Manifest,
     MasterEntry,
-    MastersConfig,
     MasterSet,
     StoredPatterns,
     generate,
@@ -48,8 +47,6 @@ _NOISES = (0.1, 0.2, 0.4, 0.8, 1.6)
 _ANGLE_EDGES = (0.0, 5.0, 10.0, 15.0, 20.0, 30.0)
 _CONTRAST_EDGES = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 """Of bins; what lies outside belongs to the first or the last."""
-_VARIANTS = MastersConfig.variants
-"""Master patterns of a material."""
 _BATCH = 64
 
 
@@ -218,7 +215,7 @@ def _pool_masters(
     settings: StudySettings, pool: Mapping[int, Sequence[str]], cache_dir: str | Path, progress: bool
 ) -> MasterSet:
     names = tuple(name for members in pool.values() for name in members)
-    return prepare(settings.masters(names, _VARIANTS), cache_dir, progress=progress)
+    return prepare(settings.masters(names), cache_dir, progress=progress)
 
 
 def _synthetic_patterns(
