@@ -13,6 +13,9 @@ from kikuchinet.microscope import Detector
 from kikuchinet.patterns import quality
 from kikuchinet.patterns.indexing import band_contrast, hough_indexing
 
+MEASURED = ("image_quality", "band_contrast", "mad_deg")
+"""Columns that `measure_quality` adds."""
+
 _BATCH = 256
 _CENTER = ["pc_x", "pc_y", "pc_z"]
 
@@ -60,7 +63,7 @@ def measure_quality(
         if set(_CENTER) <= set(frame.columns)
         else np.zeros(len(frame), dtype=bool)
     )
-    figures = {name: np.full(len(frame), np.nan) for name in ("image_quality", "band_contrast", "mad_deg")}
+    figures = {name: np.full(len(frame), np.nan) for name in MEASURED}
     with Progress(disable=not progress, transient=True) as bar:
         task = bar.add_task("quality", total=len(frame))
         for material, members in frame.groupby("material", sort=False).indices.items():

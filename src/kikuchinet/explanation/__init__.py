@@ -18,7 +18,8 @@ from kikuchinet.explanation.features import (
 from kikuchinet.explanation.gradcam import Explanation, explain, heat_maps
 from kikuchinet.explanation.judgement import Difference, Judgement, Trial, judge, reference_orders
 from kikuchinet.explanation.orientation import ORIENTATIONS, Placement, placements
-from kikuchinet.explanation.run import ExplanationSettings, explain_sources, is_ours
+from kikuchinet.explanation.output import ExplanationSettings, is_ours
+from kikuchinet.explanation.run import explain_sources
 
 __all__ = [
     "FEATURES",

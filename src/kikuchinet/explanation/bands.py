@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kikuchinet._version import __version__
-from kikuchinet.crystal.outside import answer_symbol, listed_classes
+from kikuchinet.crystal.outside import answer_symbol
 from kikuchinet.errors import InputError
-from kikuchinet.explanation.run import SUMMARY_FILE, TABLE_FILE, ExplanationSettings, spread
+from kikuchinet.explanation.output import ExplanationSettings, Part, about, explain_parts, write
 from kikuchinet.indexing.bands import FAMILIES
 from kikuchinet.microscope import Detector
 from kikuchinet.models.band_network import BandModel, BandReading
@@ -101,37 +99,22 @@ def explain_band_sources(
         A pattern cannot be read, no pattern centre is known, patterns of a source are of different sizes, the model does not
         know the space group, or crystals or orientations are named.
     """
-    import pandas as pd
-
     _check(model, settings)
-    chosen = [spread(len(source), settings.count) for source in sources]
     geometries = [_geometry_of(source, settings) for source in sources]
-    total = sum(map(len, chosen))
-    rows: list[dict[str, Any]] = []
-    for place, (source, numbers, geometry) in enumerate(zip(sources, chosen, geometries, strict=True)):
-        prefix = f"{place + 1}_" if len(sources) > 1 else ""
-        for start in range(0, len(numbers), _CHUNK):
-            part = numbers[start : start + _CHUNK]
-            for row in _explain_chunk(source, part, geometry, model, folder, settings, prefix):
-                rows.append(row)
-                if progress is not None:
-                    progress(len(rows), total)
-    frame = pd.DataFrame(rows)
-    summary = _summary(frame, sources, model, settings)
-    frame.to_csv(
-        folder / TABLE_FILE, index=False, lineterminator="\n", float_format="%.6g", errors="backslashreplace"
+    frame = explain_parts(
+        sources,
+        settings.count,
+        _CHUNK,
+        lambda part: _explain_chunk(part, geometries[part.place], model, folder, settings),
+        progress,
     )
-    text = json.dumps(summary, indent=2, ensure_ascii=False) + "\n"
-    (folder / SUMMARY_FILE).write_text(text, encoding="utf-8", errors="backslashreplace")
+    summary = _summary(frame, sources, model, settings)
+    write(frame, summary, folder)
     return frame, summary
 
 
 def _check(model: BandModel, settings: ExplanationSettings) -> None:
-    if settings.space_group is not None and settings.space_group not in model.classes:
-        raise InputError(
-            f"space group {settings.space_group}",
-            f"the model {model.card.name} does not know it; it knows {listed_classes(model.classes)}",
-        )
+    settings.check(model.card.name, model.classes)
     if settings.crystals:
         raise InputError(
             settings.crystals[0].name, f"the model {model.card.name} reads bands without a crystal: name none"
@@ -153,16 +136,11 @@ def _geometry_of(source: PatternSource, settings: ExplanationSettings) -> Geomet
 
 
 def _explain_chunk(
-    source: PatternSource,
-    numbers: list[int],
-    geometry: Geometry,
-    model: BandModel,
-    folder: Path,
-    settings: ExplanationSettings,
-    prefix: str,
+    part: Part, geometry: Geometry, model: BandModel, folder: Path, settings: ExplanationSettings
 ) -> list[dict[str, Any]]:
     from kikuchinet.explanation.band_figures import draw_band_explanation
 
+    source, numbers = part.source, part.numbers
     images = [np.asarray(source[number]) for number in numbers]
     shapes = {image.shape for image in images}
     if len(shapes) > 1:
@@ -173,8 +151,8 @@ def _explain_chunk(
     reading = model.identify(images, detector)
     rows = []
     for at, explanation in enumerate(explanations(model, images, reading, detector, settings.space_group)):
-        row = _row(source, numbers[at], model, reading, at, explanation)
-        row["picture"] = f"pattern_{prefix}{numbers[at]:05d}.png"
+        row = part.names(numbers[at]) | _row(model, reading, at, explanation)
+        row["picture"] = part.picture(numbers[at])
         figure = draw_band_explanation(explanation, model.classes, title=_title(row, model.classes))
         figure.savefig(folder / row["picture"])
         rows.append(row)
@@ -233,24 +211,13 @@ def explanations(
     return found
 
 
-def _row(
-    source: PatternSource,
-    number: int,
-    model: BandModel,
-    reading: BandReading,
-    at: int,
-    explanation: BandExplanation,
-) -> dict[str, Any]:
+def _row(model: BandModel, reading: BandReading, at: int, explanation: BandExplanation) -> dict[str, Any]:
     answer, found = reading.identification, reading.orientations
     best = int(answer.probabilities[at].argmax())
     blank = bool(explanation.reason)
     quaternion = np.full(4, np.nan) if blank else found.quaternions[at]
     center = np.full(3, np.nan) if blank else found.pattern_centers[at]
     return {
-        "source": source.names[number],
-        "index": number,
-        "row": "" if source.rows is None else int(source.rows[number]),
-        "column": "" if source.columns is None else int(source.columns[number]),
         "space_group": "" if blank else explanation.space_group,
         "symbol": "" if blank else answer_symbol(explanation.space_group, model.classes),
         "against": "" if blank else explanation.against,
@@ -285,7 +252,7 @@ def _summary(
 ) -> dict[str, Any]:
     read = frame[frame["reason"] == ""]
     names = {f"weight_{''.join(map(str, family))}": family_name(family) for family in FAMILIES}
-    weights = [
+    weights: list[dict[str, Any]] = [
         {
             "space_group": int(group),
             "against": int(against),
@@ -294,25 +261,15 @@ def _summary(
         }
         for (group, against), part in read.groupby(["space_group", "against"])
     ]
-    return {
-        "kikuchinet": __version__,
-        "model": {"name": model.card.name, "version": model.card.version, "sha256": model.card.sha256},
-        "inputs": [
-            {
-                "name": source.name,
-                "patterns": len(source),
-                "explained": int(frame["source"].isin(source.names).sum()),
-                "orientation": "bands",
-                "pattern_center_from": "given" if settings.geometry is not None else "file",
-            }
-            for source in sources
-        ],
+    summary = about(frame, sources, model.card)
+    for one in summary["inputs"]:
+        one["orientation"] = "bands"
+        one["pattern_center_from"] = "given" if settings.geometry is not None else "file"
+    return summary | {
         "settings": {
             "space_group": settings.space_group,
             "count": settings.count,
-            "pattern_center": None
-            if settings.geometry is None
-            else settings.geometry.pattern_centers[0].tolist(),
+            "pattern_center": settings.pattern_center,
         },
         "patterns": len(frame),
         "without_bands": frame.loc[frame["reason"] != "", "picture"].tolist(),

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,65 +11,25 @@ import numpy as np
 from numpy.typing import NDArray
 from orix.quaternion import Rotation
 
-from kikuchinet._version import __version__
 from kikuchinet.crystal import Crystal
-from kikuchinet.crystal.outside import answer_symbol, listed_classes
-from kikuchinet.errors import InputError
+from kikuchinet.crystal.outside import answer_symbol
 from kikuchinet.explanation.chance import LABELS, against_chance, feature_masks, random_masks, shares
 from kikuchinet.explanation.features import PatternFeatures, prepared_detector
 from kikuchinet.explanation.figures import draw_explanation
 from kikuchinet.explanation.gradcam import Explanation, explain
 from kikuchinet.explanation.orientation import Placement, choose_origin, placements
+from kikuchinet.explanation.output import ExplanationSettings, Part, about, explain_parts, write
 from kikuchinet.models import SpaceGroupModel
 from kikuchinet.patterns import Geometry, PatternSource
 
 if TYPE_CHECKING:
     import pandas as pd
 
-TABLE_FILE, SUMMARY_FILE = "explanation.csv", "explanation.json"
 MAPS = {"grad_cam": "Grad-CAM", "guided": "guided Grad-CAM"}
 _BATCH = 16
 _NAMED = 5
 """Patterns without heat that are named one by one."""
 _DEFAULT_ENERGY_KEV = 20.0
-
-
-@dataclass(frozen=True)
-class ExplanationSettings:
-    """How inputs are explained.
-
-    Parameters
-    ----------
-    crystals
-        Crystals that may be there; see `placements`.
-    orientation
-        One of `ORIENTATIONS`.
-    geometry
-        Where the screen stood, in place of what the files say.
-    space_group
-        The group whose evidence is shown, 0 for outside the model's groups; the likeliest one of each pattern if None.
-    count
-        Patterns of each source that are explained at most, evenly spread over it; 0 for all.
-    turns
-        Random orientations that chance is worked out from.
-    seed
-        Of those.
-    """
-
-    crystals: tuple[Crystal, ...] = ()
-    orientation: str = "auto"
-    geometry: Geometry | None = None
-    space_group: int | None = None
-    count: int = 64
-    turns: int = 100
-    seed: int = 0
-
-
-def is_ours(name: str) -> bool:
-    """Return whether a file of this name was written by an explanation."""
-    stem = name.removeprefix("pattern_").removesuffix(".png")
-    picture = name.startswith("pattern_") and name.endswith(".png") and stem.replace("_", "").isdigit()
-    return picture or name in (TABLE_FILE, SUMMARY_FILE)
 
 
 def explain_sources(
@@ -107,32 +66,18 @@ def explain_sources(
     kikuchinet.errors.InputError
         A pattern cannot be read, the model does not know the space group, or an orientation is wanted that is not to be had.
     """
-    import pandas as pd
-
-    if settings.space_group is not None and settings.space_group not in model.classes:
-        raise InputError(
-            f"space group {settings.space_group}",
-            f"the model {model.name} does not know it; it knows {listed_classes(model.classes)}",
-        )
-    chosen = [spread(len(source), settings.count) for source in sources]
+    settings.check(model.name, model.classes)
     origins = [choose_origin(source, settings.crystals, settings.orientation) for source in sources]
-    total = sum(map(len, chosen))
     chance = _Chance(settings, model.card.size)
-    rows: list[dict[str, Any]] = []
-    for place, (source, numbers, origin) in enumerate(zip(sources, chosen, origins, strict=True)):
-        prefix = f"{place + 1}_" if len(sources) > 1 else ""
-        for start in range(0, len(numbers), _BATCH):
-            part = numbers[start : start + _BATCH]
-            rows += _explain_batch(source, part, origin, model, folder, settings, chance, prefix)
-            if progress is not None:
-                progress(len(rows), total)
-    frame = pd.DataFrame(rows)
-    summary = _summary(frame, sources, origins, model, settings, chance)
-    frame.to_csv(
-        folder / TABLE_FILE, index=False, lineterminator="\n", float_format="%.6g", errors="backslashreplace"
+    frame = explain_parts(
+        sources,
+        settings.count,
+        _BATCH,
+        lambda part: _explain_batch(part, origins[part.place], model, folder, settings, chance),
+        progress,
     )
-    text = json.dumps(summary, indent=2, ensure_ascii=False) + "\n"
-    (folder / SUMMARY_FILE).write_text(text, encoding="utf-8", errors="backslashreplace")
+    summary = _summary(frame, sources, origins, model, settings, chance)
+    write(frame, summary, folder)
     return frame, summary
 
 
@@ -158,23 +103,15 @@ class _Chance:
         return self._masks[key]
 
 
-def spread(n: int, count: int) -> list[int]:
-    """Return which of n patterns are explained: `count` of them, evenly spread; all if it is 0 or more than there are."""
-    if count <= 0 or count >= n:
-        return list(range(n))
-    return sorted({int(i) for i in np.linspace(0, n - 1, count).round()})
-
-
 def _explain_batch(
-    source: PatternSource,
-    numbers: list[int],
+    part: Part,
     origin: str,
     model: SpaceGroupModel,
     folder: Path,
     settings: ExplanationSettings,
     chance: _Chance,
-    prefix: str,
 ) -> list[dict[str, Any]]:
+    source, numbers = part.source, part.numbers
     images = [np.asarray(source[number]) for number in numbers]
     geometry = settings.geometry or source.geometry
     places = placements(source, numbers, images, settings.crystals, origin=origin, geometry=geometry)
@@ -188,11 +125,11 @@ def _explain_batch(
             energy = geometry.energy_kev or _DEFAULT_ENERGY_KEV
             detector = prepared_detector(geometry.detector(shape, number), model.card.size)
             features = PatternFeatures.of(placement.crystal, Rotation(placement.quaternion), detector, energy)
-        row = _row(source, number, explanation, at, placement)
+        row = part.names(number) | _row(explanation, at, placement)
         if features is not None and geometry is not None and placement.crystal is not None:
             turned = chance.masks(placement.crystal, geometry, shape, features.energy_kev)
             row |= _shares(explanation, at, features, turned, chance)
-        picture = f"pattern_{prefix}{number:05d}.png"
+        picture = part.picture(number)
         figure = draw_explanation(explanation, at, features, title=_title(row, placement))
         figure.savefig(folder / picture)
         rows.append(row | {"picture": picture})
@@ -209,19 +146,13 @@ def _title(row: dict[str, Any], placement: Placement) -> str:
     return f"{Path(row['source']).name}, pattern {row['index']} ({overlay})"
 
 
-def _row(
-    source: PatternSource, number: int, explanation: Explanation, at: int, placement: Placement
-) -> dict[str, Any]:
+def _row(explanation: Explanation, at: int, placement: Placement) -> dict[str, Any]:
     answer = explanation.identification
     best = int(answer.probabilities[at].argmax())
     shown = int(explanation.space_groups[at])
     known = placement.crystal is not None
     quaternion = placement.quaternion if known else np.full(4, np.nan)
     return {
-        "source": source.names[number],
-        "index": number,
-        "row": "" if source.rows is None else int(source.rows[number]),
-        "column": "" if source.columns is None else int(source.columns[number]),
         "space_group": shown,
         "symbol": answer_symbol(shown, answer.classes),
         "answer": answer.classes[best],
@@ -287,24 +218,14 @@ def _summary(
             }
             heat.setdefault(heat_name, {})[name] = figures | {"verdict": result.verdict}
     plain = replace(settings, crystals=(), geometry=None)
-    return {
-        "kikuchinet": __version__,
-        "model": {"name": model.name, "version": model.version, "sha256": model.card.sha256},
-        "inputs": [
-            {
-                "name": source.name,
-                "patterns": len(source),
-                "explained": int((frame["source"].isin(source.names)).sum()),
-                "orientation": origin,
-            }
-            for source, origin in zip(sources, origins, strict=True)
-        ],
+    summary = about(frame, sources, model.card)
+    for one, origin in zip(summary["inputs"], origins, strict=True):
+        one["orientation"] = origin
+    return summary | {
         "settings": {
             **{key: value for key, value in vars(plain).items() if key not in ("crystals", "geometry")},
             "crystals": [crystal.name for crystal in settings.crystals],
-            "pattern_center": None
-            if settings.geometry is None
-            else settings.geometry.pattern_centers[0].tolist(),
+            "pattern_center": settings.pattern_center,
         },
         "patterns": len(frame),
         "with_overlay": len(placed),

@@ -7,7 +7,7 @@ from pathlib import Path
 from kikuchinet.crystal.library import PAPER_MATERIALS
 from kikuchinet.datasets import GeometryRange, generate, prepare
 from kikuchinet.datasets.manifest import Manifest
-from kikuchinet.datasets.measuring import measure_quality
+from kikuchinet.datasets.measuring import MEASURED, measure_quality
 from kikuchinet.microscope import instrument
 from kikuchinet.study.settings import StudySettings
 
@@ -67,9 +67,12 @@ def simulate_patterns(
                 seed=settings.seed * 1000 + number,
                 progress=progress,
             )
-            measured = measure_quality(made, detector_tilt_deg=place.detector.tilt_deg, progress=progress)
-            measured.write(file.with_suffix(".csv"))
-        frame = Manifest.read(file.with_suffix(".csv")).frame
+        else:
+            made = Manifest.read(file.with_suffix(".csv"))
+        if not set(MEASURED) <= set(made.frame.columns):
+            made = measure_quality(made, detector_tilt_deg=place.detector.tilt_deg, progress=progress)
+            made.write(file.with_suffix(".csv"))
+        frame = made.frame
         frame["map"] = frame["material"] + f"_{number}"
         frames.append(frame)
     manifest = Manifest(pd.concat(frames, ignore_index=True), out)
