@@ -91,6 +91,28 @@ def test_same_seed_same_set(stored, masters, tmp_path):
     assert not np.allclose(other.frame["qa"], manifest.frame["qa"])
 
 
+def test_materials_are_recorded_with_the_same_cameras_where_that_is_wanted(masters, tmp_path):
+    options = {
+        "count": 20,
+        "shape": (40, 48),
+        "camera": "mixed",
+        "quality": (0.0, 1.0),
+        "seed": 2,
+        "progress": False,
+    }
+    shared = generate(masters, tmp_path / "shared.h5", same_cameras=True, **options).frame
+    apart = generate(masters, tmp_path / "apart.h5", **options).frame
+    by_material = {name: part["quality"].tolist() for name, part in shared.groupby("material")}
+    assert len({tuple(values) for values in by_material.values()}) == 1
+    assert len(set(by_material["Al"])) >= 3
+    assert len({tuple(part["quality"]) for _, part in apart.groupby("material")}) == len(by_material)
+    # Only the cameras are.
+    names = ["qa", "qb", "qc", "qd"]
+    assert not np.allclose(
+        shared[shared["material"] == "Al"][names], shared[shared["material"] == "Fe"][names]
+    )
+
+
 def test_manifest_comes_back(stored, tmp_path):
     folder, manifest = stored
     read = Manifest.read(folder / "set.csv")

@@ -23,6 +23,12 @@ from kikuchinet.diffraction import MasterPattern
 from kikuchinet.errors import InputError
 from kikuchinet.microscope import instrument as find_instrument
 
+SHARED_BLOCK = 8
+"""Patterns of a material that are recorded with one camera where all materials have the same cameras."""
+
+_CAMERAS = 1
+"""Tells the seeds of cameras from those of patterns."""
+
 
 def generate(
     masters: MasterSet,
@@ -36,6 +42,7 @@ def generate(
     detector_tilt_deg: float = 0.0,
     instrument: str = "",
     texture: float = 1.0,
+    same_cameras: bool = False,
     seed: int = 0,
     progress: bool = True,
 ) -> Manifest:
@@ -65,6 +72,10 @@ def generate(
     texture
         Maximum of each material's inverse pole figure in multiples of random, `FibreTexture`; 1 for orientations that are
         uniform on SO(3). The fibre's direction is drawn, one a material and seed.
+    same_cameras
+        Every material is recorded with the same cameras: the n-th `SHARED_BLOCK` patterns of each with the n-th. Else there is
+        a camera for every 32 patterns of a material, and a network that learns from few patterns can tell materials by the
+        camera.
     seed
         Same seed, same patterns.
     progress
@@ -103,19 +114,20 @@ def generate(
     )
     cameras = CAMERAS[camera]()
     textures = _textures(masters, texture, seed)
-    jobs = _jobs(masters, count)
+    jobs = _jobs(masters, count, SHARED_BLOCK if same_cameras else BLOCK)
     out = Path(out)
     rows = []
-    n = sum(size for _, size in jobs)
+    n = sum(size for _, size, _ in jobs)
     centers = np.empty((n, 3))
     quaternions = np.empty((n, 4))
     with atomic_path(out) as temporary, h5py.File(temporary, "w") as file:
         patterns = create_patterns(file, n, shape)
         start = 0
-        for number, (master, size) in enumerate(
+        for number, (master, size, of_material) in enumerate(
             track(jobs, description="patterns", disable=not progress, transient=True)
         ):
             rng = np.random.default_rng([seed, number])
+            camera_rng = np.random.default_rng([seed, of_material, _CAMERAS]) if same_cameras else None
             block = record(
                 masters,
                 master,
@@ -123,8 +135,9 @@ def generate(
                 shape,
                 geometry=geometry,
                 cameras=cameras,
-                quality=float(rng.uniform(*quality)),
+                quality=float((rng if camera_rng is None else camera_rng).uniform(*quality)),
                 rng=rng,
+                camera_rng=camera_rng,
                 texture=textures.get(masters[master].material),
             )
             where = slice(start, start + size)
@@ -156,14 +169,18 @@ def to_uint8(images: NDArray[np.float32]) -> NDArray[np.uint8]:
     return np.rint(np.minimum(scaled, 255.0)).astype(np.uint8)
 
 
-def _jobs(masters: MasterSet, count: int) -> list[tuple[int, int]]:
-    """Divide the work into blocks: (index of the master pattern, number of patterns)."""
+def _jobs(masters: MasterSet, count: int, block: int) -> list[tuple[int, int, int]]:
+    """Divide the work into blocks: (index of the master pattern, number of patterns, number within the material)."""
     jobs = []
     for material in masters.materials:
         variants = [i for i, entry in enumerate(masters) if entry.material == material]
         shares = [len(part) for part in np.array_split(np.arange(count), len(variants))]
-        for variant, share in zip(variants, shares, strict=True):
-            jobs += [(variant, min(BLOCK, share - done)) for done in range(0, share, BLOCK)]
+        sizes = [
+            (variant, min(block, share - done))
+            for variant, share in zip(variants, shares, strict=True)
+            for done in range(0, share, block)
+        ]
+        jobs += [(*one, number) for number, one in enumerate(sizes)]
     return jobs
 
 

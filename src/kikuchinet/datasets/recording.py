@@ -103,6 +103,7 @@ def draw(
     rng: np.random.Generator,
     neighbours: int = 0,
     texture: FibreTexture | None = None,
+    camera_rng: np.random.Generator | None = None,
 ) -> Scene:
     """Draw orientations, a screen and a camera; the parameters are those of `record`.
 
@@ -112,7 +113,7 @@ def draw(
     quaternions = random_quaternions(n, rng) if texture is None else texture.sample(n, rng)
     centers = geometry.pattern_centers(n, rng)
     sample_tilt, tilt, azimuthal = geometry.tilts_deg(rng)
-    camera = cameras.sample(rng, rows=shape[0], quality=quality)
+    camera = cameras.sample(rng if camera_rng is None else camera_rng, rows=shape[0], quality=quality)
     # Drawn last and by a generator of its own, so that the noise of a seed stays what it was without boundaries.
     own = rng.spawn(1)[0]
     overlapped = own.random(n) < cameras.overlapped * (1.0 - quality)
@@ -145,6 +146,7 @@ def record(
     quality: float,
     rng: np.random.Generator,
     texture: FibreTexture | None = None,
+    camera_rng: np.random.Generator | None = None,
 ) -> Recording:
     """Record n patterns of one master pattern with one camera drawn from a range.
 
@@ -166,6 +168,8 @@ def record(
         Source of randomness: the same state gives the same patterns.
     texture
         Where orientations are drawn from; uniform on SO(3) if not given.
+    camera_rng
+        What the camera is drawn with in place of `rng`.
 
     Returns
     -------
@@ -182,6 +186,7 @@ def record(
         rng=rng,
         neighbours=len(masters),
         texture=texture,
+        camera_rng=camera_rng,
     )
     return record_scene(masters, scene, shape, rng)
 

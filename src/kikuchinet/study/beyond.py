@@ -33,6 +33,7 @@ from kikuchinet.microscope import CameraRange
 from kikuchinet.models import SpaceGroupModel, load_model
 from kikuchinet.patterns import preprocess
 from kikuchinet.patterns.indexing import band_contrast
+from kikuchinet.study.patterns import QUALITY
 from kikuchinet.study.settings import StudySettings
 from kikuchinet.training.run import MODEL_FOLDER
 from kikuchinet.training.stored import train_stored
@@ -206,6 +207,8 @@ def _pool_patterns(
         count=settings.pool,
         shape=settings.size,
         camera="mixed",
+        quality=QUALITY,
+        same_cameras=True,
         seed=settings.seed,
         progress=progress,
     )
@@ -255,6 +258,8 @@ def _synthetic_patterns(
         count=each,
         shape=settings.size,
         camera="mixed",
+        quality=QUALITY,
+        same_cameras=True,
         seed=settings.seed + 1000 * (point.draw + 1),
         progress=progress,
     )

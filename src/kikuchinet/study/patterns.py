@@ -17,6 +17,9 @@ INSTRUMENT = "oxford_symmetry"
 TEXTURE = 2.5
 """Highest density of the inverse pole figures in multiples of random; the paper's are 2 to 3 (Figure A2)."""
 
+QUALITY = (0.0, 1.0)
+"""Of the cameras, drawn evenly: from the full range of faults to none."""
+
 _MANIFEST = "patterns.csv"
 
 
@@ -61,6 +64,8 @@ def simulate_patterns(
                 count=count,
                 shape=settings.size,
                 camera="mixed",
+                quality=QUALITY,
+                same_cameras=True,
                 geometry=screen,
                 detector_tilt_deg=place.detector.tilt_deg,
                 texture=TEXTURE,
