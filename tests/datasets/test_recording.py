@@ -128,3 +128,23 @@ def test_same_seed_same_patterns(masters):
         )
 
     assert again().images.tobytes() == again().images.tobytes()
+
+
+def test_a_camera_can_be_drawn_apart_from_what_it_records():
+    def scene(master, seed, camera_seed):
+        return draw(
+            master,
+            4,
+            SHAPE,
+            geometry=GeometryRange(),
+            cameras=CameraRange(),
+            quality=0.3,
+            rng=np.random.default_rng(seed),
+            camera_rng=None if camera_seed is None else np.random.default_rng(camera_seed),
+        )
+
+    first, second, other, alone = (scene(*given) for given in ((0, 1, 5), (1, 2, 5), (0, 1, 6), (0, 1, None)))
+    assert first.camera == second.camera
+    assert first.camera not in (other.camera, alone.camera)
+    assert not np.allclose(first.quaternions, second.quaternions)
+    np.testing.assert_array_equal(first.quaternions, other.quaternions)

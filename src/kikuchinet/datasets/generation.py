@@ -73,9 +73,9 @@ def generate(
         Maximum of each material's inverse pole figure in multiples of random, `FibreTexture`; 1 for orientations that are
         uniform on SO(3). The fibre's direction is drawn, one a material and seed.
     same_cameras
-        Every material is recorded with the same cameras: the n-th `SHARED_BLOCK` patterns of each with the n-th. Else there is
-        a camera for every 32 patterns of a material, and a network that learns from few patterns can tell materials by the
-        camera.
+        Every material is recorded with the same cameras: the n-th `SHARED_BLOCK` patterns of each with the n-th. Else there
+        is a camera for every 32 patterns of a material, and a network that learns from few patterns can tell materials by
+        the camera.
     seed
         Same seed, same patterns.
     progress
