@@ -21,6 +21,7 @@ from kikuchinet.datasets.recording import record
 from kikuchinet.datasets.stream import CAMERAS
 from kikuchinet.diffraction import MasterPattern
 from kikuchinet.errors import InputError
+from kikuchinet.microscope import CameraRange
 from kikuchinet.microscope import instrument as find_instrument
 
 SHARED_BLOCK = 8
@@ -36,7 +37,7 @@ def generate(
     *,
     count: int,
     shape: tuple[int, int] = (128, 128),
-    camera: str = "mixed",
+    camera: str | CameraRange = "mixed",
     quality: tuple[float, float] = (0.0, 0.0),
     geometry: GeometryRange | None = None,
     detector_tilt_deg: float = 0.0,
@@ -59,7 +60,7 @@ def generate(
     shape
         Rows and columns of the screen.
     camera
-        ``good``, ``mixed``, ``poor``, ``binned`` or ``fast_scan``: the presets of `CameraRange`.
+        ``good``, ``mixed``, ``poor``, ``binned`` or ``fast_scan``, the presets of `CameraRange`; or a range.
     quality
         Range, drawn from uniformly for every 32 patterns: 0 for the camera's full range, 1 for its best.
     geometry
@@ -95,7 +96,7 @@ def generate(
 
     if count < 1:
         raise InputError("count", f"{count} is not positive")
-    if camera not in CAMERAS:
+    if isinstance(camera, str) and camera not in CAMERAS:
         raise InputError("camera", f"{camera!r} is none of {', '.join(CAMERAS)}")
     if not 0.0 <= quality[0] <= quality[1] <= 1.0:
         raise InputError("quality", "must be a range in rising order between 0 and 1")
@@ -112,7 +113,7 @@ def generate(
         detector_tilt_deg=tilts,
         azimuthal_deg=(0.0, 0.0),
     )
-    cameras = CAMERAS[camera]()
+    cameras = CAMERAS[camera]() if isinstance(camera, str) else camera
     textures = _textures(masters, texture, seed)
     jobs = _jobs(masters, count, SHARED_BLOCK if same_cameras else BLOCK)
     out = Path(out)

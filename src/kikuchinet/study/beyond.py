@@ -33,7 +33,7 @@ from kikuchinet.microscope import CameraRange
 from kikuchinet.models import SpaceGroupModel, load_model
 from kikuchinet.patterns import preprocess
 from kikuchinet.patterns.indexing import band_contrast
-from kikuchinet.study.patterns import QUALITY
+from kikuchinet.study.patterns import CAMERA, QUALITY
 from kikuchinet.study.settings import StudySettings
 from kikuchinet.training.run import MODEL_FOLDER
 from kikuchinet.training.stored import train_stored
@@ -206,7 +206,7 @@ def _pool_patterns(
         file,
         count=settings.pool,
         shape=settings.size,
-        camera="mixed",
+        camera=CAMERA,
         quality=QUALITY,
         same_cameras=True,
         seed=settings.seed,
@@ -257,7 +257,7 @@ def _synthetic_patterns(
         file,
         count=each,
         shape=settings.size,
-        camera="mixed",
+        camera=CAMERA,
         quality=QUALITY,
         same_cameras=True,
         seed=settings.seed + 1000 * (point.draw + 1),

@@ -8,7 +8,7 @@ from kikuchinet.crystal.library import PAPER_MATERIALS
 from kikuchinet.datasets import GeometryRange, generate, prepare
 from kikuchinet.datasets.manifest import Manifest
 from kikuchinet.datasets.measuring import MEASURED, measure_quality
-from kikuchinet.microscope import instrument
+from kikuchinet.microscope import CameraRange, instrument
 from kikuchinet.study.settings import StudySettings
 
 INSTRUMENT = "oxford_symmetry"
@@ -17,8 +17,16 @@ INSTRUMENT = "oxford_symmetry"
 TEXTURE = 2.5
 """Highest density of the inverse pole figures in multiples of random; the paper's are 2 to 3 (Figure A2)."""
 
+CAMERA = CameraRange(
+    **dict.fromkeys(
+        ("coarse", "raw", "round_screen", "shadowed", "dusty", "cropped", "saturated", "broken", "written"),
+        0.0,
+    )
+)
+"""One whole, flat-fielded screen, as the paper's; noise, blur, contrast, layers on the specimen and second grains as anywhere."""
+
 QUALITY = (0.0, 1.0)
-"""Of the cameras, drawn evenly: from the full range of faults to none."""
+"""Of the patterns, drawn evenly: from the full range of noise and faults to none; the paper's were not filtered either."""
 
 _MANIFEST = "patterns.csv"
 
@@ -63,7 +71,7 @@ def simulate_patterns(
                 file,
                 count=count,
                 shape=settings.size,
-                camera="mixed",
+                camera=CAMERA,
                 quality=QUALITY,
                 same_cameras=True,
                 geometry=screen,
