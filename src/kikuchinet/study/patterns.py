@@ -23,7 +23,7 @@ CAMERA = CameraRange(
         0.0,
     )
 )
-"""One whole, flat-fielded screen, as the paper's; noise, blur, contrast, layers on the specimen and second grains as anywhere."""
+"""A whole, flat-fielded screen, as the paper's; noise, blur, contrast, layers on the specimen and second grains as anywhere."""
 
 QUALITY = (0.0, 1.0)
 """Of the patterns, drawn evenly: from the full range of noise and faults to none; the paper's were not filtered either."""
