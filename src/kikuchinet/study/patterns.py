@@ -18,12 +18,17 @@ TEXTURE = 2.5
 """Highest density of the inverse pole figures in multiples of random; the paper's are 2 to 3 (Figure A2)."""
 
 CAMERA = CameraRange(
-    **dict.fromkeys(
-        ("coarse", "raw", "round_screen", "shadowed", "dusty", "cropped", "saturated", "broken", "written"),
-        0.0,
-    )
+    coarse=0.0,
+    raw=0.0,
+    round_screen=0.0,
+    shadowed=0.0,
+    dusty=0.0,
+    cropped=0.0,
+    saturated=0.0,
+    broken=0.0,
+    written=0.0,
 )
-"""A whole, flat-fielded screen, as the paper's; noise, blur, contrast, layers on the specimen and second grains as anywhere."""
+"""A whole, flat-fielded screen, as the paper's; noise, blur, contrast, layers on the specimen and second grains as ever."""
 
 QUALITY = (0.0, 1.0)
 """Of the patterns, drawn evenly: from the full range of noise and faults to none; the paper's were not filtered either."""
