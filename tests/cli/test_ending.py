@@ -72,6 +72,10 @@ def test_help_names_every_command():
         (["generate", "--crystals", "Unobtainium", "--count", "1", "--out", "n.h5"], "Unobtainium"),
         (["generate", "--crystals", "Ni", "--count", "0", "--out", "n.h5"], "--count"),
         (["generate", "--crystals", "Ni", "--count", "1", "--out", "n.png"], "n.png"),
+        (
+            ["generate", "--crystals", "Ni", "--scan", "3x3", "--same-cameras", "--out", "n.h5"],
+            "--same-cameras",
+        ),
         (["train", "missing.toml", "--out", "nowhere"], "missing.toml"),
         (["evaluate", "no-such-model", "missing.csv", "--out", "nowhere"], "no-such-model"),
         (["models", "no-such-model"], "no-such-model"),

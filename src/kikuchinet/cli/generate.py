@@ -101,6 +101,13 @@ def generate(
             help="Maximum of the inverse pole figures, multiples of random; 1 for no texture.",
         ),
     ] = 1.0,
+    same_cameras: Annotated[
+        bool,
+        typer.Option(
+            "--same-cameras",
+            help="Record all crystals with the same cameras, so that a network cannot tell them by the camera.",
+        ),
+    ] = False,
     measure: Annotated[
         bool,
         typer.Option(
@@ -136,6 +143,8 @@ def generate(
         raise InputError(out, "patterns go into an HDF5 file: give a name that ends in .h5")
     if instrument and detector_tilt != 0.0:
         raise typer.BadParameter("is the instrument's own", param_hint="--detector-tilt")
+    if same_cameras and scan:
+        raise typer.BadParameter("a scan has one camera anyway", param_hint="--same-cameras")
     screen = _screen((rows, columns), instrument, detector_tilt)
     points = _scan_shape(scan) if scan else None
     shares = _numbers(fractions, "--fractions")
@@ -163,6 +172,7 @@ def generate(
             masters,
             out,
             count=count,
+            same_cameras=same_cameras,
             shape=(rows, columns),
             camera=camera.value,
             quality=(lowest_quality, highest_quality),
