@@ -18,8 +18,8 @@ from kikuchinet.study.beyond_figures import AXES, draw_trend, draw_z_range, find
 from kikuchinet.study.settings import CPU_SIZE, PAPER_SIZE, QUICK
 
 SMALL = replace(CPU_SIZE, size=(64, 77), architecture="resnet10t", patience=PAPER_SIZE.patience)
-"""A small network on small patterns, ten seconds an epoch on two cores. With a patience of 8 epochs one stopped before it had
-learnt anything, with its lowest validation loss in the first epochs."""
+"""A small network on small patterns, ten seconds an epoch on two cores. With a patience of 8 epochs one stopped before it
+had learnt anything, with its lowest validation loss in the first epochs."""
 
 SIZES = {"quick": QUICK, "small": SMALL, "cpu": CPU_SIZE, "paper": PAPER_SIZE}
 
