@@ -36,8 +36,8 @@ class StoredPatterns(Dataset[tuple[Tensor, Tensor]]):
     labels
         ``visible`` or ``literal`` space groups.
     keep
-        Keep prepared patterns in memory, as float32, for the next epoch. Sets of more than `KEPT_BYTES` are prepared anew each
-        time.
+        Keep prepared patterns in memory, as float32, for the next epoch. Sets of more than `KEPT_BYTES` are prepared anew
+        each time.
 
     Raises
     ------
