@@ -109,15 +109,12 @@ def _foreign_client(address: str) -> Iterator[Client]:
 @contextmanager
 def _local_client(workers: int) -> Iterator[Client]:
     """Start processes of this machine; nothing of them listens beyond it, prints, or outlives the block."""
-    import dask
     from distributed import Client, LocalCluster
 
     with ExitStack() as stack:
         folder = stack.enter_context(
             tempfile.TemporaryDirectory(prefix="kikuchinet-", ignore_cleanup_errors=True)
         )
-        # One job at a worker and the rest at the scheduler, so that whichever is free takes the next.
-        stack.enter_context(dask.config.set({"distributed.scheduler.worker-saturation": 1.0}))
         cluster = stack.enter_context(
             LocalCluster(
                 n_workers=0,

@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 
 import dask
+import distributed  # noqa: F401 - its settings are in dask's only when it is loaded, and settings put back before are lost
 import numpy as np
 import psutil
 import pytest
@@ -33,6 +34,7 @@ TINY = SimulationJob(
 )  # 5 keV: a short Monte Carlo run
 TOO_SMALL = replace(TINY, half_width=3)
 """Refused by the simulator, for its size."""
+NO_SECOND_TRY = {"distributed.scheduler.allowed-failures": 0}
 
 
 def worker_processes() -> dict[int, psutil.Process]:
@@ -294,13 +296,34 @@ def test_a_job_whose_workers_always_die_is_given_up(capfd, monkeypatch, tmp_path
             os.kill(pid, signal.SIGKILL)
             killed.add(pid)
 
-    with dask.config.set({"distributed.scheduler.allowed-failures": 0}):
+    with dask.config.set(NO_SECOND_TRY):
         ended = list(simulate_many([TINY, TOO_SMALL], workers=2, watch=kill))
     assert len(ended) == len(killed) == 2
     for one in ended:
         assert isinstance(one.error, InputError)
         assert "died" in str(one.error)
     assert capfd.readouterr().err == ""
+
+
+def test_a_job_that_waits_is_not_blamed_for_a_death(monkeypatch, tmp_path):
+    gate = Gate(tmp_path)
+    gate.hold(monkeypatch)
+    killed: set[int] = set()
+
+    def kill_the_first(standing):
+        for pid in gate.begun.keys() - killed:
+            if killed:
+                gate.open()
+            else:
+                os.kill(pid, signal.SIGKILL)
+            killed.add(pid)
+
+    with dask.config.set(NO_SECOND_TRY):
+        # What costs more comes first.
+        (_, first), (_, second) = cluster.compute_on_cluster([TOO_SMALL, TINY], None, 1, kill_the_first)
+    assert "died" in str(first)
+    assert isinstance(second, InputError)
+    assert "half-width 3" in str(second)
 
 
 def test_workers_of_another_version_are_refused(monkeypatch):

@@ -11,6 +11,7 @@ import threading
 import uuid
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from kikuchinet._cluster import LOOK_EVERY_S, Connection, cluster_client
@@ -62,11 +63,16 @@ def compute_on_cluster(
         waiting = {f"simulate-{run}-{job.key}": job for job in ordered}
         rank = {name: number for number, name in enumerate(waiting)}
         futures: dict[str, Future] = {}
-        for name, job in waiting.items():
-            futures[name] = client.submit(_work, job, job.key, key=name, pure=False)
-            futures[name].add_done_callback(finished.put)
+        unsent = iter(list(waiting.items()))
+
+        def send() -> None:
+            for name, job in islice(unsent, _room(client, len(futures)) if scheduler is None else None):
+                futures[name] = client.submit(_work, job, job.key, key=name, pure=False)
+                futures[name].add_done_callback(finished.put)
+
         while waiting:
             connection.check()
+            send()
             running([waiting[name] for name in _running(client, rank) if name in waiting])
             try:
                 future = finished.get(timeout=LOOK_EVERY_S)
@@ -77,6 +83,7 @@ def compute_on_cluster(
             outcome = _outcome(future, job, connection)
             # The worker may forget the file now.
             del futures[name], future
+            send()
             yield job, outcome
 
 
@@ -116,6 +123,17 @@ def _outcome(future: Future, job: SimulationJob, connection: Connection) -> byte
         )
     except Exception as error:  # noqa: BLE001 - one crystal's failure must not take the others along
         return error
+
+
+def _room(client: Client, sent: int) -> int:
+    """Number of jobs that processes of this machine are free to begin at once.
+
+    More are not sent: dask gives few jobs to the processes that are there, and blames all that wait at one that dies.
+    Somebody's cluster is sent all of them, because it may grow by what waits.
+    """
+    if client.status != "running":
+        return 0
+    return max(0, sum(client.nthreads().values()) - sent)
 
 
 def _running(client: Client, rank: Mapping[str, int]) -> list[str]:
