@@ -99,7 +99,7 @@ def identify(
         typer.Option(
             *NAMES,
             metavar="X,Y,Z",
-            help="Pattern centre for the fits; the file's if not given, and sought if the file has none.",
+            help="Pattern centre, for bands and fits; the file's if not given. Without either, only --bands on reads bands, and fits seek it.",
             show_default=False,
         ),
     ] = "",
