@@ -6,13 +6,16 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from safetensors.numpy import load_file
+from torch import nn
 
 from kikuchinet.datasets import Manifest, StoredPatterns, generate
 from kikuchinet.errors import InputError
 from kikuchinet.models import load_model
 from kikuchinet.training import ModelConfig, OptimiserConfig, StoppingConfig, TrainingConfig, train
 from kikuchinet.training.callbacks import Checkpoints
+from kikuchinet.training.stored import divide
 
 CONFIG = TrainingConfig(
     name="stored",
@@ -65,6 +68,31 @@ def test_patience_ends_a_run_and_the_best_epoch_is_kept(manifest, tmp_path):
     # Nothing gets better by 10, so the first epoch and two more are all.
     assert result.images_seen == 3 * 72
     assert load_model(tmp_path / "run/model").name == "stored"
+
+
+def test_statistics_are_those_of_training_patterns_at_the_weights_that_ship(manifest, tmp_path):
+    config = replace(
+        CONFIG,
+        optimiser=OptimiserConfig(batch_size=16, statistics=64),
+        stopping=StoppingConfig(max_epochs=2, validation_share=0.25),
+    )
+    train(manifest, tmp_path / "run", config=config, progress=False)
+    network = load_model(tmp_path / "run/model").network
+    training, _ = divide(Manifest.read(manifest), config, "set")
+    learn = StoredPatterns(training, (225, 227, 229), size=(40, 40), labels="literal")
+    rows = np.random.default_rng(config.seed).permutation(72)[:64]
+    images = torch.stack([learn[int(i)][0] for i in rows])[:, None]
+    first = next(module for module in network.modules() if isinstance(module, nn.BatchNorm2d))
+    seen = []
+    first.register_forward_hook(lambda module, inputs, output: seen.append(inputs[0]))
+    with torch.no_grad():
+        network.eval()(images)
+    # What goes into the first layer depends on no other statistics.
+    means = torch.stack([batch.mean(dim=(0, 2, 3)) for batch in seen[0].split(16)]).mean(dim=0)
+    variances = torch.stack([batch.var(dim=(0, 2, 3)) for batch in seen[0].split(16)]).mean(dim=0)
+    # Weights are stored in 16 bits.
+    np.testing.assert_allclose(first.running_mean, means, rtol=2e-2, atol=1e-3)
+    np.testing.assert_allclose(first.running_var, variances, rtol=2e-2, atol=1e-3)
 
 
 def test_a_split_column_is_obeyed(manifest, tmp_path):

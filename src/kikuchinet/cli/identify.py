@@ -99,7 +99,8 @@ def identify(
         typer.Option(
             *NAMES,
             metavar="X,Y,Z",
-            help="Pattern centre, for bands and fits; the file's if not given. Without either, only --bands on reads bands, and fits seek it.",
+            help="Pattern centre, for bands and fits; the file's if not given. Without either, bands are not read "
+            "unless --bands on asks for it, and fits seek it.",
             show_default=False,
         ),
     ] = "",

@@ -43,6 +43,10 @@ class StudySettings:
         Of patterns, weights and order.
     architecture
         timm's name of the network; the paper's is Xception.
+    statistics
+        Training patterns from which batch normalisation's statistics are taken after each epoch
+        (`kikuchinet.training.OptimiserConfig`). An epoch has 75 steps of Adam at 1e-3: running means of the last of them
+        belong to other weights.
     """
 
     size: tuple[int, int] = (246, 299)
@@ -59,6 +63,7 @@ class StudySettings:
     max_epochs: int = 500
     seed: int = 0
     architecture: str = XCEPTION
+    statistics: int = 640
 
     @property
     def pool(self) -> int:
@@ -97,7 +102,12 @@ class StudySettings:
             workers=0,
             model=ModelConfig(architecture=self.architecture, size=self.size),
             optimiser=OptimiserConfig(
-                name="adam", learning_rate=1e-3, weight_decay=1e-5, schedule="constant", batch_size=32
+                name="adam",
+                learning_rate=1e-3,
+                weight_decay=1e-5,
+                schedule="constant",
+                batch_size=32,
+                statistics=self.statistics,
             ),
             stopping=StoppingConfig(patience=self.patience, min_delta=1e-3, max_epochs=self.max_epochs),
         )

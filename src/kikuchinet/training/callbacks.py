@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any, cast
@@ -12,10 +13,12 @@ from typing import Any, cast
 import lightning
 from lightning.pytorch.callbacks import Callback, WeightAveraging
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from torch import Tensor
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from kikuchinet._files import atomic_path
 from kikuchinet.training.module import SpaceGroupModule
+from kikuchinet.training.statistics import renew_statistics
 
 
 class RunningMean(WeightAveraging):
@@ -98,6 +101,25 @@ class Checkpoints(Callback):
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
         self._handlers = {}
+
+
+class FreshStatistics(Callback):
+    """Takes the statistics of batch normalisation anew before each validation of a stored set.
+
+    Parameters
+    ----------
+    batches
+        Prepared patterns (n, 1, rows, columns) of the training set.
+    """
+
+    def __init__(self, batches: Sequence[Tensor]) -> None:
+        self._batches = batches
+
+    def on_validation_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:  # noqa: ARG002
+        """Run the network over the patterns."""
+        module = cast("SpaceGroupModule", pl_module)
+        batches = [batch.to(module.device) for batch in self._batches]
+        renew_statistics(module.network, batches, bf16=module.config.precision == "bf16")
 
 
 class ProgressInImages(Callback):

@@ -63,6 +63,9 @@ class OptimiserConfig:
         Largest norm of the gradient; 0 for no limit.
     ema_decay
         Decay per step of the running mean of the weights, which is what is validated and shipped; 0 for none.
+    statistics
+        Training patterns of a stored set from which means and variances of batch normalisation are taken anew after each
+        epoch (`kikuchinet.training.statistics`), before validation; 0 leaves PyTorch's running means of the last batches.
     """
 
     name: str = "adam"
@@ -74,6 +77,7 @@ class OptimiserConfig:
     label_smoothing: float = 0.0
     gradient_clip: float = 0.0
     ema_decay: float = 0.0
+    statistics: int = 0
 
     def __post_init__(self) -> None:
         if self.name not in {"adam", "adamw"}:
@@ -84,6 +88,8 @@ class OptimiserConfig:
             raise InputError("optimiser", "learning_rate must be positive and batch_size at least 2")
         if not 0.0 <= self.ema_decay < 1.0 or not 0.0 <= self.label_smoothing < 1.0:
             raise InputError("optimiser", "ema_decay and label_smoothing must be in 0 to 1")
+        if self.statistics and self.statistics < self.batch_size:
+            raise InputError("optimiser.statistics", "must be 0, or a batch of patterns at least")
         if not 0.0 < self.warm_up < 1.0:
             raise InputError("optimiser.warm_up", "must be between 0 and 1")
 

@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 
 from kikuchinet.crystal import OUTSIDE
@@ -16,7 +18,7 @@ from kikuchinet.datasets.labels import among
 from kikuchinet.datasets.manifest import Manifest
 from kikuchinet.datasets.stored import StoredPatterns
 from kikuchinet.errors import InputError
-from kikuchinet.training.callbacks import Checkpoints, ProgressInImages
+from kikuchinet.training.callbacks import Checkpoints, FreshStatistics, ProgressInImages
 from kikuchinet.training.config import TrainingConfig
 from kikuchinet.training.data import epoch_order
 from kikuchinet.training.export import export
@@ -103,10 +105,11 @@ def train_stored(
             min_delta=config.stopping.min_delta,
             patience=config.stopping.patience,
         )
+        fresh = [FreshStatistics(_batches(learn, config))] if config.optimiser.statistics else []
         trainer = make_trainer(
             config,
             out,
-            [stop, checkpoints, ProgressInImages(None, disable=not progress), best],
+            [*fresh, stop, checkpoints, ProgressInImages(None, disable=not progress), best],
             max_epochs=config.stopping.max_epochs,
         )
         hours = fit(trainer, module, loader, DataLoader(check, batch_size=batch), out, resume=resume)
@@ -136,6 +139,15 @@ def train_stored(
         hours=hours,
     )
     return TrainingResult(out, True, module.images_seen, hours, card)
+
+
+def _batches(learn: StoredPatterns, config: TrainingConfig) -> list[Tensor]:
+    """Return training patterns, mixed, for the statistics of batch normalisation; what fills no batch is left out."""
+    size, count = config.optimiser.batch_size, config.optimiser.statistics
+    rows = np.random.default_rng(config.seed).permutation(len(learn))[:count]
+    parts = [rows[start : start + size] for start in range(0, max(len(rows) - size, 0) + 1, size)]
+    images = [torch.stack([learn[int(i)][0] for i in part]) for part in parts]
+    return [batch[:, None].contiguous(memory_format=torch.channels_last) for batch in images]
 
 
 def divide(table: Manifest, config: TrainingConfig, name: str) -> tuple[Manifest, Manifest]:
