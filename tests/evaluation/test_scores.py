@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from kikuchinet.errors import InputError
-from kikuchinet.evaluation import score, wilson_interval
+from kikuchinet.evaluation import clustered_interval, score, wilson_interval
 
 
 def test_wilson_interval_has_its_textbook_values():
@@ -16,6 +16,34 @@ def test_wilson_interval_has_its_textbook_values():
     np.testing.assert_allclose(high, [0.3662, 0.1605, 0.1611, 0.1718], atol=5e-5)
     low, high = wilson_interval([0], [0])
     assert (low[0], high[0]) == (0.0, 1.0)
+
+
+def test_clusters_widen_an_interval_to_what_it_claims():
+    # Shares that differ from cluster to cluster as a beta distribution does (0.6 in the mean, correlation 0.2 inside).
+    rng = np.random.default_rng(0)
+    clusters = np.repeat(np.arange(40), 25)
+    kept = {"clustered": 0, "alone": 0}
+    for _ in range(400):
+        hits = rng.random(1000) < np.repeat(rng.beta(2.4, 1.6, 40), 25)
+        low, high = clustered_interval(hits, clusters)
+        kept["clustered"] += low < 0.6 < high
+        low, high = wilson_interval(hits.sum(), 1000)
+        kept["alone"] += bool(low < 0.6 < high)
+    assert kept["clustered"] > 0.92 * 400
+    assert kept["alone"] < 0.7 * 400
+
+
+def test_single_patterns_are_clusters_of_their_own():
+    hits = np.arange(200) % 4 == 0
+    np.testing.assert_allclose(clustered_interval(hits, np.arange(200)), wilson_interval(50, 200), atol=5e-4)
+    np.testing.assert_allclose(clustered_interval([True] * 5, [1, 1, 1, 2, 2]), wilson_interval(5, 5))
+    # Two materials of which one is always right: that they differ is no chance.
+    np.testing.assert_allclose(
+        clustered_interval([True] * 6 + [False] * 6, np.arange(12) // 2, ["a"] * 6 + ["b"] * 6),
+        wilson_interval(6, 12),
+    )
+    with pytest.raises(InputError, match="2 of them for 3"):
+        clustered_interval([True, False, True], [1, 2])
 
 
 def test_scores_by_hand():

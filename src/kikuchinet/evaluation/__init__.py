@@ -10,13 +10,14 @@ from kikuchinet.evaluation.evaluation import (
     score_profiles,
 )
 from kikuchinet.evaluation.pooling import calibration_error, score_pools
-from kikuchinet.evaluation.scores import Scores, score, wilson_interval
+from kikuchinet.evaluation.scores import Scores, clustered_interval, score, wilson_interval
 
 __all__ = [
     "Evaluation",
     "Scores",
     "add_to_card",
     "calibration_error",
+    "clustered_interval",
     "evaluate",
     "evaluate_bands",
     "evaluate_fresh",

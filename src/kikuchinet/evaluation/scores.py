@@ -48,6 +48,60 @@ def wilson_interval(
     return np.where(n > 0, np.maximum(low, 0.0), 0.0), np.where(n > 0, np.minimum(high, 1.0), 1.0)
 
 
+def clustered_interval(
+    hits: ArrayLike, clusters: ArrayLike, strata: ArrayLike | None = None
+) -> tuple[float, float]:
+    """Return the 95 % confidence interval of a share of patterns that come in clusters: scans, say, or cameras.
+
+    Patterns of a cluster are right or wrong together, so they count for fewer than they are: Wilson's interval for their
+    number over the design effect, which is the variance of the share between clusters (Taylor's linearisation of the ratio)
+    over that of as many independent patterns, 1 at least. Where all are right, or none, or there is one cluster, nothing
+    shows how much the clusters differ, and the interval is Wilson's.
+
+    Parameters
+    ----------
+    hits
+        bool (n,): what counts.
+    clusters
+        (n,): the cluster of each.
+    strata
+        (n,): what is the same whoever repeats the experiment, the material, say; clusters lie within, and only differences
+        of clusters of one stratum count. All are one stratum if not given.
+
+    Returns
+    -------
+    tuple of float
+        Lower and upper end.
+
+    Raises
+    ------
+    kikuchinet.errors.InputError
+        They are of different lengths.
+
+    References
+    ----------
+    L. Kish, Survey Sampling (Wiley, 1965): the design effect. E. L. Korn, B. I. Graubard, Survey Methodology 24 (1998)
+    193-201: intervals from the effective number.
+    """
+    hit = np.asarray(hits, dtype=float)
+    kinds = np.zeros(hit.size) if strata is None else np.asarray(strata)
+    _, first, place = np.unique(np.asarray(clusters), return_index=True, return_inverse=True)
+    if place.shape != hit.shape or kinds.shape != hit.shape:
+        raise InputError("clusters", f"there are {place.size} of them for {hit.size} patterns")
+    n = hit.size
+    share = hit.mean() if n else 0.0
+    effect = 1.0
+    if 0.0 < share < 1.0:
+        excess = np.bincount(place, hit) - share * np.bincount(place)
+        _, kind = np.unique(kinds[first], return_inverse=True)
+        m = np.bincount(kind)
+        among = excess - (np.bincount(kind, excess) / m)[kind]
+        variance = (m / np.maximum(m - 1, 1) * np.bincount(kind, among**2)).sum() / n**2
+        effect = max(1.0, variance * n / (share * (1.0 - share)))
+    low, high = wilson_interval(hit.sum() / effect, n / effect)
+    return float(low), float(high)
+
+
 @dataclass(frozen=True, eq=False)
 class Scores:
     """How well patterns were identified, against one kind of truth.

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from kikuchinet.crystal import crystals
 from kikuchinet.diffraction import visible_group, weakest_ordering
 from kikuchinet.errors import InputError
-from kikuchinet.evaluation import wilson_interval
+from kikuchinet.evaluation import clustered_interval
 from kikuchinet.study.protocol import Experiment, structure_type
 
 if TYPE_CHECKING:
@@ -110,6 +110,8 @@ def level_labels(
 def score_level(level: str, predictions: pd.DataFrame, experiment: Experiment) -> LevelScores:
     """Score predictions at one level of truth; precision and recall are scikit-learn's, intervals Wilson's.
 
+    Where predictions say of which scan a pattern is (``map``), intervals take its patterns for a cluster.
+
     Raises
     ------
     kikuchinet.errors.InputError
@@ -125,8 +127,15 @@ def score_level(level: str, predictions: pd.DataFrame, experiment: Experiment) -
     )
     right = np.array([int(((truths == label) & (answered == label)).sum()) for label in labels])
     given = np.array([int((answered == label).sum()) for label in labels])
-    recall_low, recall_high = wilson_interval(right, support)
-    precision_low, precision_high = wilson_interval(right, given)
+    hits, scans = truths == answered, _scans(predictions)
+    names = predictions["material"].to_numpy(dtype=str)
+
+    def intervals(parts: list[NDArray[np.bool_]]) -> tuple[list[float], list[float]]:
+        ends = [clustered_interval(hits[part], scans[part], names[part]) for part in parts]
+        return [low for low, _ in ends], [high for _, high in ends]
+
+    recall_low, recall_high = intervals([truths == label for label in labels])
+    precision_low, precision_high = intervals([answered == label for label in labels])
     classes = pd.DataFrame(
         {
             "class": labels,
@@ -143,18 +152,25 @@ def score_level(level: str, predictions: pd.DataFrame, experiment: Experiment) -
     )
     materials = _by_material(predictions, truths, answered, experiment)
     total = int((truths == answered).sum())
-    low, high = wilson_interval(total, len(truths))
+    low, high = clustered_interval(hits, scans, names)
     taught = materials["seen"].to_numpy()
     recalls = materials["recall"].to_numpy()
     return LevelScores(
         level=level,
         classes=classes,
         materials=materials,
-        accuracy=(total / len(truths), float(low), float(high)),
+        accuracy=(total / len(truths), low, high),
         macro_recall=float(recall[support > 0].mean()),
         seen=float(recalls[taught].mean()) if taught.any() else float("nan"),
         unseen=float(recalls[~taught].mean()) if (~taught).any() else float("nan"),
     )
+
+
+def _scans(predictions: pd.DataFrame) -> NDArray[np.str_]:
+    """Return which scan each pattern is of; each stands alone where nothing says so."""
+    if "map" in predictions.columns and predictions["map"].notna().all():
+        return predictions["map"].to_numpy(dtype=str)
+    return np.arange(len(predictions)).astype(str)
 
 
 def markdown(frame: pd.DataFrame) -> str:
@@ -200,13 +216,14 @@ def _by_material(
     import pandas as pd
 
     names = predictions["material"].astype(str).to_numpy()
+    scans = _scans(predictions)
     rows = []
     for name in counts(predictions).index:
         mine = names == name
         crystal = crystals[name]
         ordering = weakest_ordering(crystal)
         n, right = int(mine.sum()), int((truths[mine] == answered[mine]).sum())
-        low, high = wilson_interval(right, n)
+        low, high = clustered_interval(truths[mine] == answered[mine], scans[mine])
         rows.append(
             {
                 "material": name,
@@ -218,8 +235,8 @@ def _by_material(
                 "patterns": n,
                 "right": right,
                 "recall": right / n,
-                "recall_low": float(low),
-                "recall_high": float(high),
+                "recall_low": low,
+                "recall_high": high,
             }
         )
     return pd.DataFrame(rows)
