@@ -69,6 +69,19 @@ def test_groups_that_are_not_told_apart_are_all_right(folder, masters):
     assert lenient.calibration_error != strict.calibration_error
 
 
+def test_so_they_are_where_a_manifest_says_it(folder, masters, tmp_path):
+    blurred = MasterSet([replace(entry, visible_groups=CLASSES) for entry in masters])
+    for name, some in (("strict", masters), ("lenient", blurred)):
+        generate(some, tmp_path / f"{name}.h5", count=12, shape=(40, 40), seed=2, progress=False)
+    strict, lenient = (
+        evaluate(folder, tmp_path / f"{name}.csv", progress=False) for name in ("strict", "lenient")
+    )
+    assert strict.visible.accuracy < 0.9
+    assert lenient.visible.accuracy == 1.0
+    assert (lenient.pools["accuracy"] == 1.0).all()
+    assert lenient.literal.accuracy == strict.literal.accuracy
+
+
 def test_stored_patterns_are_scored_as_identified(folder, masters, tmp_path):
     manifest = generate(masters, tmp_path / "set.h5", count=12, shape=(40, 40), seed=2, progress=False)
     result = evaluate(folder, tmp_path / "set.csv", tmp_path / "out", progress=False)

@@ -62,6 +62,18 @@ def test_grains_and_places_are_counted(manifest: Manifest) -> None:
     assert places.loc["inside", "recall_low"] < 2 / 3 < places.loc["inside", "recall_high"]
 
 
+def test_groups_that_are_not_told_apart_are_right(manifest: Manifest) -> None:
+    said = answers([0.9, 0.8, 0.3, 0.2, 0.9, 0.4])
+    either = Manifest(manifest.frame.assign(visible_groups="225 229"), Path())
+    assert score_scan(either, said).grains["right"].tolist() == [3, 2, 1]
+    assert score_scan(either, said).grains["pooled_right"].all()
+    single = Manifest(manifest.frame.assign(visible_groups=manifest.frame["space_group"]), Path())
+    pd.testing.assert_frame_equal(score_scan(single, said).grains, score_scan(manifest, said).grains)
+    for wrong in ("", "225, 229", "0", "225 231", np.nan):
+        with pytest.raises(InputError, match="visible_groups"):
+            Manifest(manifest.frame.assign(visible_groups=wrong), Path())
+
+
 def test_a_manifest_without_grains_is_refused(manifest: Manifest) -> None:
     with pytest.raises(InputError, match="no column 'grain'"):
         score_scan(Manifest(manifest.frame.drop(columns="grain"), Path()), answers([0.5] * 6))

@@ -14,6 +14,7 @@ from kikuchinet._files import atomic_path
 from kikuchinet.crystal import Crystal
 from kikuchinet.datasets.geometry import GeometryRange
 from kikuchinet.datasets.h5ebsd import BLOCK, SAMPLE_TILT_DEG, create_patterns, write_header
+from kikuchinet.datasets.labels import written
 from kikuchinet.datasets.manifest import Manifest
 from kikuchinet.datasets.masters import MasterSet
 from kikuchinet.datasets.orientations import FibreTexture
@@ -149,6 +150,7 @@ def generate(
                 entry.material,
                 entry.space_group,
                 entry.visible_group,
+                written(entry.visible_groups),
                 entry.energy_kev,
                 block.quality[0],
             )
@@ -209,13 +211,15 @@ def _crystal(masters: MasterSet, material: str) -> Crystal:
 
 def _manifest(
     out: Path,
-    rows: list[tuple[str, int, int, float, float, float]],
+    rows: list[tuple[str, int, int, str, float, float, float]],
     quaternions: NDArray[np.float64],
     centers: NDArray[np.float64],
 ) -> Manifest:
     import pandas as pd
 
-    columns = ["material", "space_group", "visible_group", "energy_kev", "quality", "overlap"]
+    columns = [
+        *("material", "space_group", "visible_group", "visible_groups", "energy_kev", "quality", "overlap")
+    ]
     frame = pd.DataFrame(rows, columns=columns)
     frame.insert(0, "file", out.name)
     frame.insert(1, "index", np.arange(len(rows)))

@@ -69,6 +69,11 @@ def accepted(sets: Sequence[Sequence[int]], classes: Sequence[int]) -> NDArray[n
     return right
 
 
+def written(groups: Sequence[int]) -> str:
+    """Return groups as the column ``visible_groups`` of a manifest holds them."""
+    return " ".join(map(str, sorted(groups)))
+
+
 def among(groups: ArrayLike, classes: Sequence[int]) -> NDArray[np.int64]:
     """Return the classes of a model that space groups belong to.
 

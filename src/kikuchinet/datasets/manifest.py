@@ -20,6 +20,7 @@ REQUIRED = ("file", "index", "material", "space_group")
 
 OPTIONAL = (
     "visible_group",
+    "visible_groups",
     "qa",
     "qb",
     "qc",
@@ -36,7 +37,8 @@ OPTIONAL = (
     "map",
     "split",
 )
-"""Columns with a fixed meaning: the visibility-limited group, the orientation (sample to crystal), the pattern centre
+"""Columns with a fixed meaning: the visibility-limited group, all groups that the pattern does not tell apart (numbers with
+spaces between them), the orientation (sample to crystal), the pattern centre
 (Bruker), the camera's quality (0: full range of its faults, 1: its best), the part of a second grain, measured quality
 figures (`measure_quality`), where the pattern comes from, the scan that it belongs to, and train, validation or test."""
 
@@ -69,6 +71,9 @@ class Manifest:
         for name in ("space_group", "visible_group"):
             if name in self.frame.columns and not self.frame[name].between(1, 230).all():
                 raise InputError("manifest", f"column {name!r} holds a number outside 1 to 230")
+        if "visible_groups" in self.frame.columns:
+            for text in self.frame["visible_groups"].unique():
+                _groups(text)
         if (self.frame["index"] < 0).any():
             raise InputError("manifest", "column 'index' holds a negative number")
 
@@ -89,9 +94,12 @@ class Manifest:
         path = Path(path)
         if not path.is_file():
             raise InputError(path, "no such file")
-        reader = pd.read_parquet if path.suffix.lower() == ".parquet" else pd.read_csv
         try:
-            frame = reader(path)
+            if path.suffix.lower() == ".parquet":
+                frame = pd.read_parquet(path)
+            else:
+                # Else pandas takes a column of single groups for numbers.
+                frame = pd.read_csv(path, dtype={"visible_groups": str})
         except (OSError, ValueError, ImportError) as error:
             raise InputError(path, f"cannot be read as a table ({error})") from error
         try:
@@ -117,6 +125,16 @@ class Manifest:
         """
         column = "visible_group" if kind == "visible" and "visible_group" in self.frame else "space_group"
         return self.frame[column].to_numpy(dtype=np.int64)
+
+    def right_groups(self) -> list[tuple[int, ...]]:
+        """Return for each pattern all space groups that are a right answer.
+
+        They are those of the column ``visible_groups``; without it the one of `labels` ``visible``.
+        """
+        if "visible_groups" not in self.frame:
+            return [(int(group),) for group in self.labels("visible")]
+        known = {text: _groups(text) for text in self.frame["visible_groups"].unique()}
+        return [known[text] for text in self.frame["visible_groups"]]
 
     def where(self, mask: np.ndarray) -> Manifest:
         """Return the rows where `mask` is true."""
@@ -168,3 +186,13 @@ class Manifest:
                 of_unit = dict(zip(units.tolist(), np.searchsorted(edges, place).tolist(), strict=True))
                 part[rows] = [of_unit[key] for key in keys.tolist()]
         return {name: self.where(part == i) for i, name in enumerate(names) if (part == i).any()}
+
+
+def _groups(text: object) -> tuple[int, ...]:
+    """Read a field of ``visible_groups``; somebody's table of single groups may hold it as numbers."""
+    words = str(text).split()
+    if not words or not all(word.isdecimal() and 1 <= int(word) <= 230 for word in words):
+        raise InputError(
+            "manifest", f"column 'visible_groups' holds {text!r}, no numbers of 1 to 230 with spaces between"
+        )
+    return tuple(map(int, words))

@@ -16,6 +16,7 @@ from kikuchinet.crystal import Crystal
 from kikuchinet.datasets.generation import to_uint8
 from kikuchinet.datasets.grains import RESOLUTION_NM, GrainMap, draw_grains
 from kikuchinet.datasets.h5ebsd import create_patterns, write_header
+from kikuchinet.datasets.labels import written
 from kikuchinet.datasets.manifest import Manifest
 from kikuchinet.datasets.masters import MasterSet
 from kikuchinet.datasets.orientations import FibreTexture
@@ -279,6 +280,7 @@ def _manifest(
             "material": [entry.material for entry in entries],
             "space_group": [entry.space_group for entry in entries],
             "visible_group": [entry.visible_group for entry in entries],
+            "visible_groups": [written(entry.visible_groups) for entry in entries],
             "energy_kev": [entry.energy_kev for entry in entries],
             "quality": settings.quality,
             "overlap": np.where(share >= LEAST_SHARE, share, 0.0),

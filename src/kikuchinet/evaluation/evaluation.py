@@ -430,7 +430,7 @@ def _from_manifest(manifest: Manifest, model: SpaceGroupModel, batch_size: int) 
     groups = tuple(sorted(set(manifest.labels("literal").tolist())))
     stored = StoredPatterns(manifest, groups, size=model.card.size, labels="literal")
     visible, literal = manifest.labels("visible"), manifest.labels("literal")
-    right = accepted([(group,) for group in visible.tolist()], model.classes)
+    right = accepted(manifest.right_groups(), model.classes)
     names = manifest.frame["material"].to_numpy(dtype=str)
     start = 0
     for images, _ in stored.batches(batch_size):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kikuchinet.datasets.labels import among
+from kikuchinet.datasets.labels import accepted, among
 from kikuchinet.datasets.manifest import Manifest
 from kikuchinet.errors import InputError
 from kikuchinet.evaluation.scores import wilson_interval
@@ -76,7 +76,9 @@ def score_scan(manifest: Manifest, identification: Identification) -> ScanScores
     if len(frame) != len(identification):
         raise InputError("manifest", f"{len(frame)} patterns, but {len(identification)} answers")
     truth = among(manifest.labels("visible"), identification.classes)
-    right = identification.answers == truth
+    accepts = accepted(manifest.right_groups(), identification.classes)
+    classes = np.asarray(identification.classes)
+    right = (accepts & (classes == identification.answers[:, None])).any(axis=1)
     maps = frame["map"].astype(str) if "map" in frame.columns else pd.Series("", index=frame.index)
     rows = []
     for (scan, grain), members in frame.groupby([maps, frame["grain"]], sort=True).indices.items():
@@ -93,7 +95,7 @@ def score_scan(manifest: Manifest, identification: Identification) -> ScanScores
                 "right": int(right[members].sum()),
                 "pooled_group": pooled.space_group,
                 "pooled_probability": pooled.probability,
-                "pooled_right": pooled.space_group == int(truth[members[0]]),
+                "pooled_right": bool(accepts[members[0], classes == pooled.space_group].any()),
             }
         )
     places = []
