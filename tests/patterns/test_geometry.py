@@ -16,7 +16,7 @@ from kikuchipy.data._dummy_files.oxford_h5ebsd import create_dummy_oxford_h5ebsd
 from kikuchinet.datasets.grain_lists import manifest_from_grain_list
 from kikuchinet.errors import InputError
 from kikuchinet.patterns import example_patterns, read_grain_list, read_patterns
-from kikuchinet.patterns.geometry import oxford_tiff_geometry
+from kikuchinet.patterns.geometry import oxford_tiff_geometry, signal_geometry
 
 DATA = Path(kp.__file__).parent / "data"
 XML = """<?xml version="1.0" encoding="us-ascii"?>
@@ -87,6 +87,28 @@ def test_bruker_and_oxford_hdf5(tmp_path: Path) -> None:
         assert source.geometry is not None
         assert source.geometry.sample_tilt_deg == signal.detector.sample_tilt
         np.testing.assert_allclose(source.geometry.pattern_centers, signal.detector.pc.reshape(-1, 3))
+
+
+@pytest.mark.parametrize(
+    ("said", "energy"),
+    [
+        (np.float32(15.0), 15.0),
+        (np.int32(15), 15.0),
+        (np.array([15.0], dtype=np.float32), 15.0),
+        (15, 15.0),
+        (0.0, None),
+        (np.float32(np.nan), None),
+        (np.array([15.0, 20.0]), None),
+        ("15 kV", None),
+        (None, None),
+    ],
+)
+def test_the_beam_energy_is_a_number_of_any_type(said: object, energy: float | None) -> None:
+    signal = kp.data.nickel_ebsd_small()
+    signal.metadata.set_item("Acquisition_instrument.SEM.beam_energy", said)
+    geometry = signal_geometry(signal, 9)
+    assert geometry is not None
+    assert geometry.energy_kev == energy
 
 
 def test_every_scan_of_a_file_is_read(tmp_path: Path) -> None:

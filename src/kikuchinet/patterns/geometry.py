@@ -75,16 +75,23 @@ def signal_geometry(signal: Any, n: int) -> Geometry | None:
     centers = np.asarray(detector.pc, dtype=np.float64).reshape(-1, 3)
     if not np.isfinite(centers).all() or (centers == 0.5).all() or len(centers) not in (1, n):
         return None
-    energy = signal.metadata.get_item("Acquisition_instrument.SEM.beam_energy", default=None)
-    known = isinstance(energy, int | float) and np.isfinite(energy) and energy > 0
     return Geometry(
         pattern_centers=centers,
         sample_tilt_deg=float(detector.sample_tilt),
         detector_tilt_deg=float(detector.tilt),
         azimuthal_deg=float(detector.azimuthal),
         twist_deg=float(getattr(detector, "twist", 0.0)),
-        energy_kev=float(energy) if known else None,
+        energy_kev=_beam_energy(signal),
     )
+
+
+def _beam_energy(signal: Any) -> float | None:
+    """Return the energy of the beam in keV, or None; readers give a number of any type, or an array of one."""
+    said = signal.metadata.get_item("Acquisition_instrument.SEM.beam_energy", default=None)
+    value = np.ravel(said)
+    if value.size != 1 or value.dtype.kind not in "uif" or not np.isfinite(value[0]) or value[0] <= 0:
+        return None
+    return float(value[0])
 
 
 def oxford_tiff_geometry(path: Path) -> Geometry | None:
