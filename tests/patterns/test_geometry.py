@@ -61,7 +61,8 @@ def test_the_nickel_patterns_know_their_geometry() -> None:
     ("file", "known"),
     [
         ("kikuchipy_h5ebsd/patterns.h5", True),
-        ("edax_h5ebsd/patterns.h5", True),
+        # Never calibrated: (0, 0, 0) in EDAX's convention.
+        ("edax_h5ebsd/patterns.h5", False),
         ("nordif/Pattern.dat", False),
         ("oxford_binary/patterns.ebsp", False),
         ("edax_binary/edax_binary.up1", False),
@@ -87,6 +88,16 @@ def test_bruker_and_oxford_hdf5(tmp_path: Path) -> None:
         assert source.geometry is not None
         assert source.geometry.sample_tilt_deg == signal.detector.sample_tilt
         np.testing.assert_allclose(source.geometry.pattern_centers, signal.detector.pc.reshape(-1, 3))
+
+
+@pytest.mark.parametrize(
+    ("center", "known"),
+    [((0.4, 0.3, 0.6), True), ((0.4, 0.3, 0.0), False), ((0.4, 0.3, -0.6), False), ((0.0, 1.0, 0.0), False)],
+)
+def test_a_screen_at_no_distance_is_nowhere(center: tuple[float, float, float], known: bool) -> None:
+    signal = kp.data.nickel_ebsd_small()
+    signal.detector.pc = np.array(center)
+    assert (signal_geometry(signal, 9) is not None) == known
 
 
 @pytest.mark.parametrize(

@@ -67,13 +67,16 @@ class Geometry:
 def signal_geometry(signal: Any, n: int) -> Geometry | None:
     """Return what a kikuchipy signal knows of its detector.
 
-    None where it knows nothing: kikuchipy then has every pattern centre at (0.5, 0.5, 0.5), where none ever is.
+    None where it knows nothing: kikuchipy then has every pattern centre at (0.5, 0.5, 0.5), where none ever is, or the file
+    holds one that was never calibrated, with the screen at no distance from the specimen.
     """
     detector = getattr(signal, "detector", None)
     if detector is None:
         return None
     centers = np.asarray(detector.pc, dtype=np.float64).reshape(-1, 3)
     if not np.isfinite(centers).all() or (centers == 0.5).all() or len(centers) not in (1, n):
+        return None
+    if (centers[:, 2] <= 0).any():
         return None
     return Geometry(
         pattern_centers=centers,
