@@ -36,7 +36,7 @@ def write_good_files(folder: Path) -> list[Path]:
         ("edax.up1", "edax_binary/edax_binary.up1"),
         ("edax.up2", "edax_binary/edax_binary.up2"),
         ("oxford.ebsp", "oxford_binary/patterns.ebsp"),
-        ("emsoft.h5", "emsoft_ebsd/simulated_ebsd.h5"),
+        ("emsoft.h5", "emsoft_ebsd/EBSD_TEST_Ni.h5"),
         ("nordif.dat", "nordif/Pattern.dat"),
     ):
         shutil.copy(DATA / source, place(name))

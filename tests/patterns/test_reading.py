@@ -311,6 +311,18 @@ def test_blank_patterns_are_read(tmp_path):
     assert (preprocess(source[0]) == 0).all()
 
 
+def test_simulated_patterns_of_emsoft():
+    (source,) = read_patterns(DATA / "emsoft_ebsd/EBSD_TEST_Ni.h5")
+    assert source.name.endswith("EBSD_TEST_Ni.h5")
+    assert source.n == 1
+    assert source[0].shape == (480, 640)
+    assert source.geometry.energy_kev == 20.0
+    with pytest.raises(
+        InputError, match=r"simulated_ebsd\.h5: is 10 x 10 px; a pattern has at least 16 a side"
+    ):
+        read_patterns(DATA / "emsoft_ebsd/simulated_ebsd.h5")
+
+
 def test_master_patterns_are_no_patterns():
     with pytest.raises(InputError, match="master pattern"):
         read_patterns(DATA / "emsoft_ebsd_master_pattern/ni_mc_mp_20kv_uint8_gzip_opts9.h5")

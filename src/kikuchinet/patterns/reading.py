@@ -198,7 +198,11 @@ def _vendor_sources(path: Path, static_background: bool, name: str | None = None
 
 
 def _scan_groups(path: Path) -> list[str]:
-    """Return the names of the scans of an HDF5 file in the layout that vendors and kikuchipy share (h5ebsd)."""
+    """Return the names of the scans of an HDF5 file in the layout that vendors and kikuchipy share (h5ebsd).
+
+    Each has ``EBSD/Data`` and ``EBSD/Header``; one that lacks either is damaged, and kikuchipy says so. EMsoft's files have
+    groups ``EBSD``, too, but neither of these in them.
+    """
     import h5py
 
     if path.suffix.lower() not in HDF5_EXTENSIONS:
@@ -207,7 +211,7 @@ def _scan_groups(path: Path) -> list[str]:
         return [
             name
             for name in sorted(file, key=lambda key: natural_key(Path(key)))
-            if isinstance(file.get(name), h5py.Group) and isinstance(file.get(f"{name}/EBSD"), h5py.Group)
+            if any(isinstance(file.get(f"{name}/EBSD/{part}"), h5py.Group) for part in ("Data", "Header"))
         ]
 
 
