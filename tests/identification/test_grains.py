@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import h5py
 import kikuchipy as kp
 import numpy as np
 import pandas as pd
@@ -127,8 +128,33 @@ def test_a_given_grain_map(tmp_path, master, truth):
         ("wrong.npy", "does not fit"),
         ("real.npy", "whole numbers"),
         ("empty.csv", "needs columns"),
-        ("broken.tif", "cannot be read"),
+        ("broken.tif", "holds no numbers"),
         ("map.txt", "does not exist"),
     ):
-        with pytest.raises(InputError, match=cause):
+        with pytest.raises(InputError, match=cause) as caught:
             read_grain_map(tmp_path / name, source)
+        # Once, not again in what the reader said.
+        assert str(caught.value).count(name) == 1
+
+
+def test_files_that_are_no_grain_map_are_named(tmp_path):
+    blank = np.zeros((6, 20, 20), np.uint8)
+    rows, columns = np.divmod(np.arange(6), 3)
+    source = PatternSource("scan", ["scan"] * 6, lambda a, b: list(blank[a:b]), (2, 3), rows, columns)
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file["numbers"] = np.arange(5)
+    (tmp_path / "text.h5").write_text("no HDF5")
+    (tmp_path / "empty.ang").write_text("")
+    (tmp_path / "header.ang").write_text("# TEM_PIXperUM 1.0\n# x-star 0.4\n")
+    (tmp_path / "cut.ctf").write_text("Channel Text File\nPrj\tmap\nXCells\t3\n")
+    (tmp_path / "nothing.csv").write_text("")
+    (tmp_path / "grains.txt").write_text("1 2 3\n")
+    for name in ("other.h5", "text.h5", "empty.ang", "header.ang", "cut.ctf", "nothing.csv"):
+        with pytest.raises(InputError, match="cannot be read as a grain map"):
+            read_grain_map(tmp_path / name, source)
+    with pytest.raises(InputError, match="no kind of grain map"):
+        read_grain_map(tmp_path / "grains.txt", source)
+    for text in ("row,column,grain\n", "row,column,grain\n0,1,\n"):
+        (tmp_path / "unfilled.csv").write_text(text)
+        with pytest.raises(InputError, match="holds no rows"):
+            read_grain_map(tmp_path / "unfilled.csv", source)

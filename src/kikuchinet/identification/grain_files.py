@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from kikuchinet.errors import InputError
 from kikuchinet.identification.grains import Grains
 from kikuchinet.patterns import PatternSource
+from kikuchinet.patterns.libraries import words
 
 GRAIN_NAMES = ("grain", "grains", "grain_id", "grainid", "grain_ids", "grain_number", "featureids")
 """Names of the column or property that holds the grain, in lower case; the last is DREAM.3D's."""
@@ -44,12 +45,15 @@ def read_grain_map(path: str | Path, source: PatternSource) -> Grains:
     path = Path(path)
     if not path.is_file():
         raise InputError(path, "does not exist")
+    read = _READERS.get(path.suffix.lower())
+    if read is None:
+        raise InputError(path, f"no kind of grain map ({' '.join(_READERS)})")
     try:
-        labels = _READERS[path.suffix.lower()](path, source)
-    except KeyError:
-        raise InputError(path, f"no kind of grain map ({' '.join(_READERS)})") from None
-    except (ValueError, OSError, TypeError) as error:
-        raise InputError(path, f"cannot be read as a grain map ({error})") from error
+        labels = read(path, source)
+    except InputError:
+        raise
+    except Exception as error:  # readers raise anything at all on damaged and foreign files
+        raise InputError(path, f"cannot be read as a grain map ({words(error)})") from error
     numbers = np.full(len(labels), -1, dtype=np.int64)
     inside = labels >= 0
     numbers[inside] = np.unique(labels[inside], return_inverse=True)[1].ravel()
@@ -61,6 +65,8 @@ def read_grain_map(path: str | Path, source: PatternSource) -> Grains:
 def _from_map(path: Path, labels: NDArray[Any], source: PatternSource) -> NDArray[np.int64]:
     """Return the grain of each pattern from a map of the scan or of the selected part."""
     array = np.asarray(labels)
+    if not array.size:  # tifffile's answer to a file without an image
+        raise InputError(path, "holds no numbers")
     if array.ndim == 3 and 1 in array.shape:
         array = array.squeeze()
     if array.dtype.kind == "f" and np.isfinite(array).all() and (array == np.rint(array)).all():
@@ -104,8 +110,10 @@ def _csv(path: Path, source: PatternSource) -> NDArray[np.int64]:
     if source.rows is None or source.columns is None:
         raise InputError(path, f"holds rows and columns, and {source.name} is no scan of both")
     places = frame[[lower["row"], lower["column"], grain]].dropna().to_numpy()
+    if not len(places):
+        raise InputError(path, "holds no rows with a row, a column and a grain")
     row, column = places[:, 0].astype(np.int64), places[:, 1].astype(np.int64)
-    if min(row.min(initial=0), column.min(initial=0)) < 0:
+    if min(row.min(), column.min()) < 0:
         raise InputError(path, "holds a row or column less than zero")
     full = np.full((max(row.max(), source.rows.max()) + 1, max(column.max(), source.columns.max()) + 1), -1)
     full[row, column] = places[:, 2].astype(np.int64)
