@@ -23,6 +23,7 @@ from kikuchinet.identification import (
     fit_phases,
     gather_crystals,
 )
+from kikuchinet.identification.bands import where_screen_stood
 from kikuchinet.identification.contenders import rank_by_network
 from kikuchinet.identification.physics import at_boundary, choose_patterns
 from kikuchinet.identification.result import IdentificationResult
@@ -185,6 +186,35 @@ def test_a_pattern_centre_that_nobody_knows_is_found(result, masters):
     )
     assert fitted.fits[0].geometry == "given"
     np.testing.assert_allclose(fitted.fits[0].detector.pattern_center, CENTER, atol=1e-6)
+
+
+def test_a_given_pattern_centre_leaves_the_files_tilts():
+    said = Geometry(
+        CENTER[None], sample_tilt_deg=65.0, detector_tilt_deg=8.0, azimuthal_deg=2.0, twist_deg=-1.0
+    )
+    # (0.48, 0.31, 0.58) as Oxford counts it, on a screen of 48 x 60.
+    given = Physics(pattern_center=(0.48, 0.552, 0.464), convention="oxford")
+    for detector in (
+        given.detector(said, (76, 96), (480, 600)),
+        where_screen_stood(_of_one_image(said), None, given)[0],
+    ):
+        np.testing.assert_allclose(detector.pattern_center, CENTER, atol=1e-3)
+        assert (detector.tilt_deg, detector.sample_tilt_deg) == (8.0, 65.0)
+        assert (detector.azimuthal_deg, detector.twist_deg) == (2.0, -1.0)
+    # Tilts that are given go before the file's, as the pattern centre does.
+    tilted = Physics(sample_tilt_deg=70.0, detector_tilt_deg=0.0).detector(said, (76, 96))
+    assert (tilted.tilt_deg, tilted.sample_tilt_deg, tilted.twist_deg) == (0.0, 70.0, -1.0)
+    np.testing.assert_allclose(tilted.pattern_center, CENTER)
+    unknown = Physics().detector(None, (76, 96))
+    assert (unknown.tilt_deg, unknown.sample_tilt_deg) == (0.0, 70.0)
+
+
+def _of_one_image(geometry):
+    """Return a source's answers, of one image of 48 x 60."""
+    image = np.zeros((48, 60), np.uint8)
+    source = PatternSource("one", ["one"], lambda a, b: [image][a:b], geometry=geometry)
+    said = Identification(CLASSES, np.full((1, 6), 1 / 6), np.array([0]), ("",))
+    return SourceAnswer(source, said, np.ones(1), None)
 
 
 def test_patterns_are_chosen_inside_grains_one_of_each(result):

@@ -134,8 +134,8 @@ def read_bands(
     model
         The model of band profiles.
     settings
-        Its pattern centre, if there is one; else the files' counts, and where they have none it is sought. Its tilts
-        count where the files do not say.
+        Its pattern centre, if there is one; else the files' counts, and where they have none it is sought. Its tilts, where
+        they are given; else the files' count.
     sample
         Of each source the patterns to be read, which then speak for their grains
         (`kikuchinet.identification.band_grains.sample_grains`). If not given, all are read in which the network saw
@@ -361,14 +361,11 @@ def where_screen_stood(
     source = answer.source
     places = np.arange(len(source)) if places is None else places
     rows, columns = (int(side) for side in source[int(places[0])].shape)
-    tilted = Detector(
-        (rows, columns), tilt_deg=settings.detector_tilt_deg, sample_tilt_deg=settings.sample_tilt_deg
-    )
+    tilted = settings.detector(source.geometry, (rows, columns))
     if settings.pattern_center is not None:
-        given = Detector((rows, columns), settings.pattern_center, convention=settings.convention)
-        return replace(tilted, pattern_center=given.pattern_center), "given"
+        return tilted, "given"
     if source.geometry is not None:
-        return source.geometry.detector((rows, columns)), "file"
+        return tilted, "file"
     best = np.sort(places[np.argsort(-answer.quality[places], kind="stable")[:_SOUGHT_WITH]])
     images = images_of(answer, best, (rows, columns))
     if len(best) < _SOUGHT_WITH_AT_LEAST:

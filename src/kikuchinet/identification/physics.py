@@ -34,7 +34,7 @@ from kikuchinet.identification.fitting import (
     side_by_side,
 )
 from kikuchinet.microscope.detector import Detector
-from kikuchinet.patterns import PatternSource
+from kikuchinet.patterns import Geometry, PatternSource
 
 if TYPE_CHECKING:
     from kikuchinet.identification.result import IdentificationResult, SourceAnswer
@@ -63,7 +63,7 @@ class Physics:
     pattern_center, convention
         Where the screen stands, if not as the file says; see `kikuchinet.microscope.Detector`.
     detector_tilt_deg, sample_tilt_deg
-        Tilts, which count where the pattern centre is given or fitted.
+        Tilts of the screen and of the specimen; the file's, or 0° and 70° where it has none, if not given.
     half_width, preset
         Of the master patterns.
     spacing_deg
@@ -75,8 +75,8 @@ class Physics:
     energy_kev: float | None = None
     pattern_center: tuple[float, float, float] | None = None
     convention: str = "bruker"
-    detector_tilt_deg: float = 0.0
-    sample_tilt_deg: float = 70.0
+    detector_tilt_deg: float | None = None
+    sample_tilt_deg: float | None = None
     half_width: int = 125
     preset: str = "accurate"
     spacing_deg: float = SPACING_DEG
@@ -84,6 +84,35 @@ class Physics:
     def __post_init__(self) -> None:
         if self.patterns < 1:
             raise InputError("--physics", f"{self.patterns} patterns are none")
+
+    def detector(
+        self, geometry: Geometry | None, shape: tuple[int, int], image_shape: tuple[int, int] | None = None
+    ) -> Detector:
+        """Return where the screen stands as far as is known: what is given here goes before what the file says.
+
+        Parameters
+        ----------
+        geometry
+            What the file says.
+        shape
+            Rows and columns at which patterns are used.
+        image_shape
+            Theirs in the file, if another; the pattern centre that is given depends on it in some conventions.
+
+        Returns
+        -------
+        Detector
+            With the default pattern centre where none is given and the file has none.
+        """
+        known = Detector(shape) if geometry is None else geometry.detector(shape)
+        if self.detector_tilt_deg is not None:
+            known = replace(known, tilt_deg=self.detector_tilt_deg)
+        if self.sample_tilt_deg is not None:
+            known = replace(known, sample_tilt_deg=self.sample_tilt_deg)
+        if self.pattern_center is None:
+            return known
+        given = Detector(image_shape or shape, self.pattern_center, convention=self.convention)
+        return replace(known, pattern_center=given.pattern_center)
 
 
 def fit_phases(
@@ -336,15 +365,11 @@ def _where(
 ) -> tuple[Detector, str]:
     """Return where the screen stands, and how that is known."""
     shape = (prepared.shape[1], prepared.shape[2])
-    start = Detector(
-        shape, CENTER_GRID[0], tilt_deg=settings.detector_tilt_deg, sample_tilt_deg=settings.sample_tilt_deg
-    )
+    start = settings.detector(source.geometry, shape, image_shape)
     if settings.pattern_center is not None:
-        # Some conventions depend on the shape of the screen.
-        given = Detector(image_shape, settings.pattern_center, convention=settings.convention)
-        return replace(start, pattern_center=given.pattern_center), "given"
+        return start, "given"
     if source.geometry is not None:
-        return source.geometry.detector(shape), "file"
+        return start, "file"
     step = _counter(progress, "Seeking the pattern centre", len(masters) * len(CENTER_GRID))
     return find_pattern_center(
         prepared, mask, masters, start, spacing_deg=settings.spacing_deg, progress=step
