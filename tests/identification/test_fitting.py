@@ -249,6 +249,11 @@ def test_candidates_of_elements_and_folders(tmp_path):
     assert evidence["Ni"] == 0.25
     only, _ = gather_crystals((), [tmp_path])
     assert len(only) == 2
+    # A candidate cannot be told apart from itself.
+    gold = tmp_path / "gold.cif"
+    twice, unreadable = gather_crystals((), [gold, tmp_path, tmp_path / ".." / tmp_path.name / "gold.cif"])
+    assert [origin for _, origin in twice] == [str(gold), str(tmp_path / "strange.cif")]
+    assert len(unreadable) == 1
     with pytest.raises(InputError, match="does not exist"):
         gather_crystals((), [tmp_path / "none"])
     (tmp_path / "empty").mkdir()

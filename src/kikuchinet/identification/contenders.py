@@ -32,7 +32,7 @@ def gather_crystals(
         Symbols of what is known to be there. Crystals of the library made of these only are taken, and of the CIF files
         those made of these only. Without elements no crystal of the library and every CIF file.
     cifs
-        CIF files, and folders of them.
+        CIF files, and folders of them. A file that is given more than once counts once.
 
     Returns
     -------
@@ -53,7 +53,11 @@ def gather_crystals(
         if allowed and {site.element for site in crystal.sites} <= allowed
     ]
     unreadable: list[InputError] = []
-    for path in (file for item in cifs for file in cif_files(item)):
+    # By their true place, each under the name that it was first given.
+    files: dict[Path, Path] = {}
+    for file in (file for item in cifs for file in cif_files(item)):
+        files.setdefault(file.resolve(), file)
+    for path in files.values():
         try:
             crystal = Crystal.from_cif(path)
         except InputError as error:
