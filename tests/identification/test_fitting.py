@@ -25,7 +25,7 @@ from kikuchinet.identification import (
 )
 from kikuchinet.identification.bands import where_screen_stood
 from kikuchinet.identification.contenders import rank_by_network
-from kikuchinet.identification.physics import at_boundary, choose_patterns
+from kikuchinet.identification.physics import at_boundary, choose_patterns, index_patterns
 from kikuchinet.identification.result import IdentificationResult
 from kikuchinet.microscope import project_batch
 from kikuchinet.models import Identification, load_model
@@ -186,6 +186,21 @@ def test_a_pattern_centre_that_nobody_knows_is_found(result, masters):
     )
     assert fitted.fits[0].geometry == "given"
     np.testing.assert_allclose(fitted.fits[0].detector.pattern_center, CENTER, atol=1e-6)
+
+
+def test_patterns_of_another_size_are_not_indexed_with_the_others(result, masters):
+    run, _, _ = result
+    (answer,) = run.answers
+    # 240 and 120 rows, which are both fitted at 96.
+    first = np.repeat(np.repeat(answer.source[0], 4, axis=0), 4, axis=1)
+    images = [first, first[::2, ::2], first]
+    source = PatternSource(
+        "two sizes", ["a", "b", "c"], lambda a, b: images[a:b], geometry=Geometry(CENTER[None])
+    )
+    fit = PhaseFit(0, 225, np.array([0]), (), kn.Detector((96, 96), tuple(CENTER)), "file")
+    indexed = index_patterns(source, np.arange(3), masters["library: Ni"], fit, Physics(spacing_deg=8.0))
+    assert indexed.patterns.tolist() == [0, 2]
+    assert len(indexed.correlations) == 2
 
 
 def test_a_given_pattern_centre_leaves_the_files_tilts():

@@ -28,7 +28,6 @@ from kikuchinet.identification.fitting import (
     find_pattern_center,
     fit_candidate,
     fit_contenders,
-    fitted_shape,
     master_name,
     prepare,
     side_by_side,
@@ -303,17 +302,19 @@ def index_patterns(
     master
         Master pattern of the best candidate.
     fit
-        Where the screen stands. Patterns of another shape than the fitted ones are left out.
+        Where the screen stands. Patterns of another shape in the file than the fitted ones are left out.
     settings
         How finely orientations are searched.
     progress
         As for `fit_phases`.
     """
     places, rotations, correlations, standing = [], [], [], []
+    # Not `fitted_shape`: screens of different sizes may come to the same one, and are not one screen.
+    shape = source[int(fit.patterns[0])].shape
     for first in range(0, len(members), _CHUNK):
         part = members[first : first + _CHUNK]
         images = [source[int(k)] for k in part]
-        alike = [fitted_shape(image.shape) == fit.detector.shape for image in images]
+        alike = [image.shape == shape for image in images]
         part = part[np.asarray(alike, dtype=bool)]
         if len(part):
             prepared, mask = prepare([image for image, same in zip(images, alike, strict=True) if same])
