@@ -25,6 +25,7 @@ from kikuchinet.identification import (
 )
 from kikuchinet.identification.bands import where_screen_stood
 from kikuchinet.identification.contenders import rank_by_network
+from kikuchinet.identification.extras import fit_summary
 from kikuchinet.identification.physics import at_boundary, choose_patterns, index_patterns
 from kikuchinet.identification.result import IdentificationResult
 from kikuchinet.microscope import project_batch
@@ -140,6 +141,13 @@ def test_a_pattern_of_another_phase_is_named():
     ((place, other, lead),) = phase.dissenting
     assert (place, other.crystal.name, round(lead, 2)) == (13, "Fe", 0.38)
     assert "Pattern 13 is fitted better by Fe" in phase.statement
+    # In a part of a scan, it is named as in the file and in patterns.csv.
+    part = replace(phase, numbers=np.array([12, 20, 32, 52]))
+    assert part.dissenting[0][0] == 13
+    assert "Pattern 52 is fitted better by Fe" in part.statement
+    said = fit_summary(part, "scan")
+    assert said["patterns"] == [12, 20, 32, 52]
+    assert [one["pattern"] for one in said["dissenting"]] == [52]
     # What does not fit at all is no rival, however wide the spread is.
     assert len(phase.rivals) == 1
     poor = fit("Fe", [0.2, 0.25, 0.2, 0.68], standing=5.0)
@@ -152,6 +160,22 @@ def test_a_pattern_of_another_phase_is_named():
         0, None, np.array([0, 1]), (fit("Ni", [0.7, 0.72]), fit("Al", [0.68, 0.69])), phase.detector, "file"
     )
     assert pair.verdict == "several"
+
+
+def test_fits_to_a_part_of_a_scan_name_patterns_as_the_table_does(result, masters):
+    run, _, _ = result
+    (answer,) = run.answers
+    part = replace(answer, source=replace(answer.source, numbers=np.arange(24) * 4 + 2), grains=None)
+    fitted = fit_phases(
+        replace(run, answers=(part,)),
+        [(kn.crystals["Ni"], "library")],
+        Physics(patterns=2, spacing_deg=8.0),
+        masters=masters,
+    )
+    (fit,) = fitted.fits
+    (said,) = fitted.summary()["fits"]
+    assert said["patterns"] == (fit.patterns * 4 + 2).tolist()
+    assert set(said["patterns"]) <= set(fitted.patterns["index"])
 
 
 def test_an_unknown_stays_unknown(result, masters):

@@ -199,11 +199,12 @@ def fit_summary(fit: PhaseFit, source: str) -> dict[str, Any]:
     return {
         "input": source,
         "space_group_of_network": fit.space_group,
-        "patterns": fit.patterns.tolist(),
+        # As column `index` of patterns.csv counts them.
+        "patterns": [fit.number(place) for place in fit.patterns.tolist()],
         "verdict": fit.verdict,
         "statement": fit.statement,
         "dissenting": [
-            {"pattern": place, "candidate": other.crystal.name, "lead": round(lead, 5)}
+            {"pattern": fit.number(place), "candidate": other.crystal.name, "lead": round(lead, 5)}
             for place, other, lead in fit.dissenting
         ],
         "pattern_center_bruker": [round(value, 5) for value in fit.detector.pattern_center],

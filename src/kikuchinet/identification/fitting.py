@@ -139,6 +139,9 @@ class PhaseFit:
     compared
         The fitted patterns and the best candidate's simulated ones, each float32 (m, rows, columns), as they were compared;
         None where no candidate fits.
+    numbers
+        (m,) number of each fitted pattern in its file (`kikuchinet.patterns.PatternSource.indices`), by which it is named;
+        None where these are the places in the source.
     """
 
     source: int
@@ -149,6 +152,11 @@ class PhaseFit:
     geometry: str
     indexed: Indexed | None = None
     compared: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None
+    numbers: NDArray[np.int64] | None = None
+
+    def number(self, place: int) -> int:
+        """Return the number in its file of a fitted pattern, given its place in the source."""
+        return place if self.numbers is None else int(self.numbers[self.patterns == place][0])
 
     @property
     def best(self) -> CandidateFit | None:
@@ -224,7 +232,7 @@ class PhaseFit:
             second = self.candidates[1]
             text += f", {self.margin(second)[0]:.3f} more than {second.crystal.name}"
         for place, other, lead in self.dissenting:
-            better = f"Pattern {place} is fitted better by {other.crystal.name}, by {lead:.2f}"
+            better = f"Pattern {self.number(place)} is fitted better by {other.crystal.name}, by {lead:.2f}"
             text += f". {better}: its grain may be another phase"
         return f"{text}."
 

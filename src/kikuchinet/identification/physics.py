@@ -188,7 +188,15 @@ def fit_phases(
                 spacing_deg=settings.spacing_deg,
                 progress=step,
             )
-            fit = PhaseFit(number, space_group, chosen, candidates, detector, geometry)
+            fit = PhaseFit(
+                number,
+                space_group,
+                chosen,
+                candidates,
+                detector,
+                geometry,
+                numbers=answer.source.indices[chosen],
+            )
             if fit.best is not None:
                 winner = of_name[master_name(Contender(fit.best.crystal, fit.best.origin, None))]
                 fit = replace(fit, compared=side_by_side(prepared, mask, winner, fit.best, detector))
