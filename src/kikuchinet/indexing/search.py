@@ -63,8 +63,8 @@ def search_orientations(
 
     Notes
     -----
-    Dictionary indexing [1]_ with orix's cubochoric sampling of the fundamental zone. A cubic crystal at 4° has about
-    5,000 orientations, which takes a second.
+    Dictionary indexing [1]_ with orix's cubochoric sampling of the fundamental zone. A crystal of class m-3m at 4°
+    has about 12,000 orientations, which takes a second.
 
     References
     ----------

@@ -1,7 +1,7 @@
 """Very smooth parts of images: Gaussian averages by a few cosine coefficients.
 
 A Gaussian much wider than a pixel leaves only the lowest cosine coefficients of an image with mirrored
-edges: 13 a side where its standard deviation is an eighth of the side. Working with those alone is exact to
+edges: 14 a side where its standard deviation is an eighth of the side. Working with those alone is exact to
 rounding and costs a tenth of a filter.
 """
 
