@@ -15,7 +15,8 @@ from kikuchinet.errors import InputError
 from kikuchinet.models import load_model
 from kikuchinet.training import ModelConfig, OptimiserConfig, StoppingConfig, TrainingConfig, train
 from kikuchinet.training.callbacks import Checkpoints
-from kikuchinet.training.stored import divide
+from kikuchinet.training.module import SpaceGroupModule
+from kikuchinet.training.stored import divide, train_stored
 
 CONFIG = TrainingConfig(
     name="stored",
@@ -126,3 +127,66 @@ def test_with_class_0_all_other_groups_of_the_manifest_are_outside(manifest, tmp
     nothing = replace(config, model=replace(model, classes=(0, 225, 227, 229)))
     with pytest.raises(InputError, match="no training pattern for none of the model's groups"):
         train(manifest, tmp_path / "third", config=nothing, progress=False)
+
+
+def interrupted_after(step: int) -> type[Checkpoints]:
+    class Interrupted(Checkpoints):
+        def on_train_batch_end(self, trainer, *rest):
+            if trainer.global_step == step:
+                self.interrupted = True
+            super().on_train_batch_end(trainer, *rest)
+
+    return Interrupted
+
+
+@pytest.fixture
+def rising(monkeypatch):
+    """Let the validation loss rise with every epoch, so that the first one is the best."""
+
+    def only(self, batch, batch_index):
+        self.log("val_loss", 1.0 + self.current_epoch, batch_size=len(batch[1]))
+
+    monkeypatch.setattr(SpaceGroupModule, "validation_step", only)
+
+
+@pytest.mark.usefixtures("rising")
+def test_the_best_epoch_and_the_patience_survive_an_interruption(manifest, tmp_path, monkeypatch):
+    config = replace(CONFIG, stopping=StoppingConfig(max_epochs=6, patience=2, validation_share=0.25))
+    whole = train(manifest, tmp_path / "whole", config=config, progress=False)
+    assert whole.images_seen == 3 * 72
+    with monkeypatch.context() as patch:
+        patch.setattr("kikuchinet.training.stored.Checkpoints", interrupted_after(7))
+        assert not train(manifest, tmp_path / "parts", config=config, progress=False).finished
+        patch.setattr("kikuchinet.training.stored.Checkpoints", interrupted_after(12))
+        assert not train(manifest, tmp_path / "parts", config=config, resume=True, progress=False).finished
+    for _ in range(2):
+        # The second time there is nothing left to train: the model is made anew.
+        second = train(manifest, tmp_path / "parts", config=config, resume=True, progress=False)
+        assert second.images_seen == 3 * 72
+        expected, found = (load_file(tmp_path / f / "model/weights.safetensors") for f in ("whole", "parts"))
+        for name, value in expected.items():
+            np.testing.assert_array_equal(found[name], value, err_msg=name)
+
+
+def test_a_finished_run_of_one_epoch_can_be_resumed(manifest, tmp_path):
+    config = replace(CONFIG, stopping=StoppingConfig(max_epochs=1, validation_share=0.25))
+    train(manifest, tmp_path / "run", config=config, progress=False)
+    again = train(manifest, tmp_path / "run", config=config, resume=True, progress=False)
+    assert again.finished
+    assert again.images_seen == 72
+
+
+def test_every_group_calibrates_and_is_scored(manifest, tmp_path):
+    config = replace(CONFIG, stopping=StoppingConfig(max_epochs=1, validation_share=0.25))
+    card = train(manifest, tmp_path / "run", config=config, progress=False).card
+    assert card is not None
+    # Eight validation patterns of each: in the manifest's order the first half would hold all of the first group.
+    assert set(card.details["figures"]["recall"]) == {"225", "227", "229"}
+    table = Manifest.read(manifest)
+    split = np.where(np.arange(len(table)) == 5, "validation", "train")
+    one = Manifest(table.frame.assign(split=split), table.folder)
+    with pytest.raises(InputError, match="two are needed"):
+        train_stored(one, config, tmp_path / "one", progress=False)
+    few = replace(config, stopping=StoppingConfig(max_epochs=1, validation_share=0.01))
+    with pytest.raises(InputError, match="too few patterns to hold"):
+        train_stored(table.where(np.arange(len(table)) < 9), few, tmp_path / "few", progress=False)

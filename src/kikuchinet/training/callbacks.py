@@ -11,7 +11,7 @@ from types import FrameType
 from typing import Any, cast
 
 import lightning
-from lightning.pytorch.callbacks import Callback, WeightAveraging
+from lightning.pytorch.callbacks import Callback, EarlyStopping, WeightAveraging
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from torch import Tensor
 from torch.optim.swa_utils import get_ema_multi_avg_fn
@@ -80,6 +80,8 @@ class Checkpoints(Callback):
         """Save if it is time to."""
         if self.interrupted:
             trainer.should_stop = True
+            # What is left of an epoch is neither validated nor counted: it is begun again.
+            trainer.limit_val_batches = 0
         if self._seconds is None:
             return
         if self.interrupted or time.monotonic() - self._saved_at > self._seconds:
@@ -120,6 +122,71 @@ class FreshStatistics(Callback):
         module = cast("SpaceGroupModule", pl_module)
         batches = [batch.to(module.device) for batch in self._batches]
         renew_statistics(module.network, batches, bf16=module.config.precision == "bf16")
+
+
+class BestEpoch(Callback):
+    """Keeps the state of the epoch with the lowest validation loss.
+
+    It saves after validation, and so before `Checkpoints`, whose file then says which epoch was the best. (Lightning's own
+    ModelCheckpoint comes after all other callbacks: a run that is gone on with would have forgotten its last epoch.)
+
+    Parameters
+    ----------
+    path
+        The checkpoint file, replaced whole every time.
+    checkpoints
+        Knows whether the run was interrupted: nothing is kept then, for the epoch will be begun again.
+    """
+
+    def __init__(self, path: Path, checkpoints: Checkpoints) -> None:
+        self.path = path
+        self._checkpoints = checkpoints
+        self._lowest: float | None = None
+
+    def on_validation_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:  # noqa: ARG002
+        """Save if no epoch was better."""
+        loss = float(trainer.callback_metrics["val_loss"])
+        # Of losses that are no numbers the first is kept, so that there is one.
+        if self._checkpoints.interrupted or not (self._lowest is None or loss < self._lowest):
+            return
+        self._lowest = loss
+        with atomic_path(self.path) as temporary:
+            trainer.save_checkpoint(temporary)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a checkpoint holds of this."""
+        return {"lowest": self._lowest}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over what a checkpoint holds of this."""
+        self._lowest = state_dict["lowest"]
+
+
+class Patience(EarlyStopping):
+    """Stops when the validation loss has not fallen for long enough, counted over all resumptions.
+
+    Parameters
+    ----------
+    min_delta
+        What counts as fallen.
+    patience
+        Epochs.
+    """
+
+    def __init__(self, min_delta: float, patience: int) -> None:
+        # After validation, so that the checkpoint that follows holds this epoch's count.
+        super().__init__(
+            monitor="val_loss",
+            mode="min",
+            min_delta=min_delta,
+            patience=patience,
+            check_on_train_epoch_end=False,
+        )
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:  # noqa: ARG002
+        """Train no further if a run is gone on with that had ended."""
+        if self.wait_count >= self.patience:
+            trainer.should_stop = True
 
 
 class ProgressInImages(Callback):

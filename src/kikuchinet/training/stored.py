@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 
@@ -18,12 +17,14 @@ from kikuchinet.datasets.labels import among
 from kikuchinet.datasets.manifest import Manifest
 from kikuchinet.datasets.stored import StoredPatterns
 from kikuchinet.errors import InputError
-from kikuchinet.training.callbacks import Checkpoints, FreshStatistics, ProgressInImages
+from kikuchinet.training.callbacks import BestEpoch, Checkpoints, FreshStatistics, Patience, ProgressInImages
 from kikuchinet.training.config import TrainingConfig
 from kikuchinet.training.data import epoch_order
 from kikuchinet.training.export import export
 from kikuchinet.training.module import SpaceGroupModule
 from kikuchinet.training.run import LAST, MODEL_FOLDER, TrainingResult, claim, controlled, fit, make_trainer
+
+BEST = "best.ckpt"
 
 
 def train_stored(
@@ -81,6 +82,9 @@ def train_stored(
     size = config.model.size
     # Processes that prepare patterns ahead would each keep all of them.
     learn = StoredPatterns(training, classes, size=size, labels=config.labels, keep=not config.workers)
+    # In random order: one half calibrates and the other is scored, and a manifest is sorted by material.
+    shuffled = np.random.default_rng(config.seed).permutation(len(validation))
+    validation = Manifest(validation.frame.iloc[shuffled].reset_index(drop=True), validation.folder)
     check = StoredPatterns(validation, classes, size=size, labels=config.labels, keep=True)
     with controlled(config):
         module = SpaceGroupModule(config)
@@ -96,27 +100,22 @@ def train_stored(
             multiprocessing_context="spawn" if config.workers else None,
         )
         checkpoints = Checkpoints(out / LAST, None)
-        best = ModelCheckpoint(
-            dirpath=out, filename="best", monitor="val_loss", mode="min", enable_version_counter=False
-        )
-        stop = EarlyStopping(
-            monitor="val_loss",
-            mode="min",
-            min_delta=config.stopping.min_delta,
-            patience=config.stopping.patience,
-        )
+        best = BestEpoch(out / BEST, checkpoints)
+        stop = Patience(config.stopping.min_delta, config.stopping.patience)
         fresh = [FreshStatistics(_batches(learn, config))] if config.optimiser.statistics else []
         trainer = make_trainer(
             config,
             out,
-            [*fresh, stop, checkpoints, ProgressInImages(None, disable=not progress), best],
+            # The last one but the bar, so that its file holds what the others have made of the epoch.
+            [*fresh, stop, best, checkpoints, ProgressInImages(None, disable=not progress)],
             max_epochs=config.stopping.max_epochs,
+            enable_checkpointing=False,
         )
         hours = fit(trainer, module, loader, DataLoader(check, batch_size=batch), out, resume=resume)
     if checkpoints.interrupted:
         return TrainingResult(out, False, module.images_seen, hours, None)
     # The file is the one this run has written.
-    kept = torch.load(best.best_model_path, map_location="cpu", weights_only=False)
+    kept = torch.load(out / BEST, map_location="cpu", weights_only=False)
     module.load_state_dict(kept["state_dict"])
     card = export(
         out / MODEL_FOLDER,
@@ -157,10 +156,15 @@ def divide(table: Manifest, config: TrainingConfig, name: str) -> tuple[Manifest
         for part, mask in parts.items():
             if not mask.any():
                 raise InputError(name, f"column 'split' marks no pattern as {part!r}")
-        return table.where(parts["train"]), table.where(parts["validation"])
+        training, validation = (table.where(parts[part]) for part in ("train", "validation"))
+        if len(validation) < 2:
+            raise InputError(
+                name, "column 'split' marks one pattern as 'validation'; two are needed at least"
+            )
+        return training, validation
     share = config.stopping.validation_share
     split = table.split({"train": 1.0 - share, "validation": share}, by="pattern", seed=config.seed)
-    if len(split) < 2:
+    if len(split) < 2 or len(split["validation"]) < 2:
         raise InputError(name, "holds too few patterns to hold some back for validation")
     return split["train"], split["validation"]
 
