@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,11 +19,12 @@ from kikuchinet.models import (
     create_model,
     list_models,
     load_model,
+    registry,
     repack,
     save_model,
 )
 from kikuchinet.models.band_network import load_band_model
-from kikuchinet.models.registry import BAND_PROFILES
+from kikuchinet.models.registry import BAND_PROFILES, model_folder
 
 CLASSES = (221, 225, 229)
 
@@ -190,3 +192,17 @@ def test_shipped_models_are_whole():
             card.details
         )
         json.dumps(card.details)
+
+
+def test_only_a_bare_text_names_a_shipped_model(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(registry, "_SHIPPED", folder.parent)
+    here = folder.parent / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    assert model_folder("model") == folder
+    with pytest.raises(InputError, match="no such model"):
+        model_folder(Path("model"))
+    shutil.copytree(folder, "model")
+    assert model_folder(Path("model")).resolve() == here / "model"
+    assert model_folder("./model").resolve() == here / "model"
+    assert model_folder("model") == folder

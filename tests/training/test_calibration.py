@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from scipy.special import softmax
 
 from kikuchinet.crystal import crystals
-from kikuchinet.datasets import MastersConfig, StreamConfig
+from kikuchinet.datasets import MastersConfig, QualityRange, StreamConfig
 from kikuchinet.datasets.energies import EnergiesJob
 from kikuchinet.diffraction import ElectronTransport, MasterPattern, simulate
 from kikuchinet.errors import InputError
-from kikuchinet.models import load_model
+from kikuchinet.models import ModelCard, load_model
 from kikuchinet.training import Phase, TrainingConfig, calibrate, recalibration
 from kikuchinet.training.calibration import expected_calibration_error, fit_temperature
 
@@ -107,3 +108,34 @@ def test_groups_without_a_crystal_are_not_asked_about(tiny_model, tmp_path, monk
     card = calibrate(folder, config, count=48, cache_dir=tmp_path / "cache", progress=False)
     assert set(truths) == {225, 229}
     assert len(card.classes) > 2
+
+
+def test_a_folder_named_like_a_shipped_model_is_calibrated_itself(tiny_model, tmp_path, monkeypatch):
+    shipped = tmp_path / "shipped"
+    shutil.copytree(tiny_model, shipped / "m3m-10")
+    card = ModelCard.load(tiny_model / "card.json")
+    replace(card, name="shipped").save(shipped / "m3m-10/card.json")
+    monkeypatch.setattr("kikuchinet.models.registry._SHIPPED", shipped)
+    shutil.copytree(tiny_model, tmp_path / "m3m-10")
+    monkeypatch.chdir(tmp_path)
+    config = TrainingConfig(
+        masters=MastersConfig(materials=("Al", "Fe"), half_width=8, preset="fast", energies=1, variants=1),
+        stream=StreamConfig(
+            camera="good", block=4, blocks_per_window=12, quality=QualityRange(start=1.0, images=10**6)
+        ),
+        phases=(Phase(32, (64, 64)),),
+    )
+    master = MasterPattern.load(simulate_once(tmp_path))
+    monkeypatch.setattr(EnergiesJob, "run", lambda self, progress=None: self.label(master))
+    streams = []
+    own = recalibration.pattern_stream
+
+    def remember(masters, classes, stream, **options):
+        streams.append(stream)
+        return own(masters, classes, stream, **options)
+
+    monkeypatch.setattr(recalibration, "pattern_stream", remember)
+    assert calibrate("m3m-10", config, count=48, cache_dir="cache", progress=False).name == card.name
+    # The patterns are as hard as those that the run ended with, not as those that it began with.
+    assert streams[0].quality.at(0) == (0.0, 0.0)
+    assert streams[0].seed == config.stream.seed

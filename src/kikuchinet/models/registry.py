@@ -90,15 +90,25 @@ def model_from_bytes(
 def model_folder(name: str | Path | None) -> Path:
     """Return the folder of a model that `load_model` takes the name of.
 
+    Parameters
+    ----------
+    name
+        A text without separators of folders names a model that ships, if there is one of that name. All else, and every
+        `pathlib.Path`, is the path of a folder or of the card in it. The default model if None.
+
+    Returns
+    -------
+    pathlib.Path
+        The folder.
+
     Raises
     ------
     kikuchinet.errors.InputError
         There is no such model.
     """
     wanted = DEFAULT_MODEL if name is None else name
-    shipped = _SHIPPED / str(wanted)
-    if str(wanted) == Path(wanted).name and (shipped / CARD_FILE).is_file():
-        return shipped
+    if isinstance(wanted, str) and wanted == Path(wanted).name and (_SHIPPED / wanted / CARD_FILE).is_file():
+        return _SHIPPED / wanted
     folder = Path(wanted)
     if folder.name == CARD_FILE:
         folder = folder.parent

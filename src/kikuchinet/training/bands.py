@@ -178,7 +178,8 @@ def fresh_profiles(
     masters, stream
         The crystals, and what is photographed how. Patterns share a screen a hundred or more at a time.
     count
-        Patterns, at least. As many are of outside as of each group that has a crystal among the masters.
+        Patterns, at least. The share of outside is that of one of all the model's classes, however few have a crystal
+        among the masters; those that have share the rest evenly.
     progress
         Show a progress bar.
 
@@ -211,7 +212,7 @@ def calibrate_bands(
     progress: bool = True,
 ) -> ModelCard:
     """Do what `kikuchinet.training.calibrate` does for a model of band profiles; the parameters are its own."""
-    folder = Path(model)
+    folder = Path(model).resolve()
     settings = config if isinstance(config, TrainingConfig) else read_config(config)
     if settings.masters is None or settings.stream is None:
         raise InputError(str(config), "describes no stream of simulated patterns")

@@ -35,9 +35,10 @@ def calibrate(
     Parameters
     ----------
     model
-        Folder of a model; its card is rewritten.
+        Folder of a model, never the name of one that ships; its card is rewritten.
     config
-        Describes ``[masters]`` and ``[stream]``; or the path of its file.
+        Describes ``[masters]`` and ``[stream]``; or the path of its file. All patterns have the qualities that its stream
+        ends with. They are drawn with the stream's own seed: where the crystals are those of the run, so are the patterns.
     count
         Patterns; the temperature is fitted on the first half, the expected calibration error is that of the second.
     cache_dir
@@ -55,7 +56,7 @@ def calibrate(
     kikuchinet.errors.InputError
         There is no such folder, or the configuration describes no stream.
     """
-    folder = Path(model)
+    folder = Path(model).resolve()
     if not (folder / CARD_FILE).is_file():
         raise InputError(model, f"has no {CARD_FILE}")
     settings = config if isinstance(config, TrainingConfig) else read_config(config)
@@ -69,7 +70,9 @@ def calibrate(
     masters = prepare(settings.masters, cache_dir, progress=progress)
     card = network.card
     present = masters.classes_shown(card.classes, card.labels)
-    stream = pattern_stream(masters, present, settings.stream, size=card.size, labels=card.labels)
+    # What a stream begins with is for a network that knows nothing yet.
+    asked = replace(settings.stream, quality=replace(settings.stream.quality, images=0))
+    stream = pattern_stream(masters, present, asked, size=card.size, labels=card.labels)
     columns = np.array([card.classes.index(group) for group in present])
     outputs, truths = [], []
     for images, labels in fresh_from_stream(stream, count):
