@@ -190,3 +190,24 @@ def test_every_group_calibrates_and_is_scored(manifest, tmp_path):
     few = replace(config, stopping=StoppingConfig(max_epochs=1, validation_share=0.01))
     with pytest.raises(InputError, match="too few patterns to hold"):
         train_stored(table.where(np.arange(len(table)) < 9), few, tmp_path / "few", progress=False)
+
+
+def test_an_export_that_fails_leaves_no_model(manifest, tmp_path, monkeypatch):
+    config = replace(CONFIG, stopping=StoppingConfig(max_epochs=1, validation_share=0.25))
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("kikuchinet.training.export.fit_temperature", killed)
+        with pytest.raises(KeyboardInterrupt):
+            train(manifest, tmp_path / "run", config=config, progress=False)
+    assert not list(tmp_path.glob("run/**/card.json"))
+    done = train(manifest, tmp_path / "run", config=config, resume=True, progress=False)
+    assert done.card is not None
+    assert load_model(tmp_path / "run/model").card.sha256 == done.card.sha256
+    # A model that is there is replaced whole.
+    again = train(manifest, tmp_path / "run", config=config, resume=True, progress=False)
+    assert again.card is not None
+    assert load_model(tmp_path / "run/model").card.details["hours"] == again.card.details["hours"]
+    assert {path.name for path in (tmp_path / "run/model").iterdir()} == {"card.json", "weights.safetensors"}

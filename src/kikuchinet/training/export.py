@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
 from itertools import islice
@@ -39,10 +41,12 @@ def export(
 ) -> ModelCard:
     """Write a model folder: weights, temperature fitted on fresh patterns, card with figures.
 
+    It appears when all that is done: what is interrupted leaves no model.
+
     Parameters
     ----------
     folder
-        Where the model goes.
+        Where the model goes; a model that is there is replaced.
     network
         The trained network.
     config
@@ -59,59 +63,67 @@ def export(
     ModelCard
         The card as written.
     """
-    save_model(
-        folder,
-        network,
-        name=config.name,
-        version=config.version,
-        architecture=config.model.architecture,
-        classes=config.model.classes,
-        size=config.model.size,
-        labels=config.labels,
-        abstain_below=config.abstain_below,
-        bits=config.weight_bits,
-        details={},
-    )
-    # Loaded again, so that what is calibrated and scored are the rounded weights that ship.
-    model = load_model(folder, precision=config.precision)
-    outputs, truths = [], []
-    for images, labels in fresh:
-        outputs.append(model.logits(images.cpu().numpy()))
-        truths.append(labels.cpu().numpy())
-    logits, truth = np.concatenate(outputs), np.concatenate(truths)
-    half = len(truth) // 2
-    temperature = fit_temperature(logits[:half], truth[:half])
-    probabilities = softmax(logits[half:] / temperature)
-    right = probabilities.argmax(axis=1) == truth[half:]
-    recall = {
-        str(group): float(right[truth[half:] == i].mean())
-        for i, group in enumerate(config.model.classes)
-        if (truth[half:] == i).any()
-    }
-    details = {
-        "data": dict(data),
-        "seed": config.seed,
-        "commit": code_commit(),
-        "package_version": kikuchinet.__version__,
-        "hours": round(hours, 3),
-        "images_seen": images_seen,
-        "figures": {
-            "calibration_patterns": half,
-            "scored_patterns": len(right),
-            "accuracy": float(right.mean()),
-            "recall": recall,
-            "expected_calibration_error": expected_calibration_error(probabilities, truth[half:]),
-        },
-        "config": asdict(config),
-        "licence": "GPL-3.0-or-later",
-        "limits": [
-            _answers_with(config.model.classes),
-            "Learnt from the listed materials only; on other materials it may be confidently wrong.",
-            "A missing inversion centre, or ordering too weak for a camera, is not seen.",
-        ],
-    }
-    card = replace(model.card, temperature=temperature, details=details)
-    card.save(folder / CARD_FILE)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    # In the same folder, so that it can be renamed: whoever finds a model there finds it finished.
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as temporary:
+        part = Path(temporary) / folder.name
+        save_model(
+            part,
+            network,
+            name=config.name,
+            version=config.version,
+            architecture=config.model.architecture,
+            classes=config.model.classes,
+            size=config.model.size,
+            labels=config.labels,
+            abstain_below=config.abstain_below,
+            bits=config.weight_bits,
+            details={},
+        )
+        # Loaded again, so that what is calibrated and scored are the rounded weights that ship.
+        model = load_model(part, precision=config.precision)
+        outputs, truths = [], []
+        for images, labels in fresh:
+            outputs.append(model.logits(images.cpu().numpy()))
+            truths.append(labels.cpu().numpy())
+        logits, truth = np.concatenate(outputs), np.concatenate(truths)
+        half = len(truth) // 2
+        temperature = fit_temperature(logits[:half], truth[:half])
+        probabilities = softmax(logits[half:] / temperature)
+        right = probabilities.argmax(axis=1) == truth[half:]
+        recall = {
+            str(group): float(right[truth[half:] == i].mean())
+            for i, group in enumerate(config.model.classes)
+            if (truth[half:] == i).any()
+        }
+        details = {
+            "data": dict(data),
+            "seed": config.seed,
+            "commit": code_commit(),
+            "package_version": kikuchinet.__version__,
+            "hours": round(hours, 3),
+            "images_seen": images_seen,
+            "figures": {
+                "calibration_patterns": half,
+                "scored_patterns": len(right),
+                "accuracy": float(right.mean()),
+                "recall": recall,
+                "expected_calibration_error": expected_calibration_error(probabilities, truth[half:]),
+            },
+            "config": asdict(config),
+            "licence": "GPL-3.0-or-later",
+            "limits": [
+                _answers_with(config.model.classes),
+                "Learnt from the listed materials only; on other materials it may be confidently wrong.",
+                "A missing inversion centre, or ordering too weak for a camera, is not seen.",
+            ],
+        }
+        card = replace(model.card, temperature=temperature, details=details)
+        card.save(part / CARD_FILE)
+        # That of before, where a finished run is gone on with.
+        if folder.exists():
+            shutil.rmtree(folder)
+        part.replace(folder)
     return card
 
 
