@@ -97,6 +97,7 @@ def test_a_configuration_survives_json():
         ("[[phases]]\nsize = [32, 32]", "entry 'images' is missing"),
         ("model = 3", "must be a table"),
         ("[[phases]]\nimages = 33\nsize = [32, 32]", "multiple of batch_size"),
+        ("labels = 'visibel'", "labels.*'visibel' is neither"),
         ("precision = 'fp8'", "neither fp32 nor bf16"),
         ("= 3", "TOML"),
     ],

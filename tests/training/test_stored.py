@@ -211,3 +211,30 @@ def test_an_export_that_fails_leaves_no_model(manifest, tmp_path, monkeypatch):
     assert again.card is not None
     assert load_model(tmp_path / "run/model").card.details["hours"] == again.card.details["hours"]
     assert {path.name for path in (tmp_path / "run/model").iterdir()} == {"card.json", "weights.safetensors"}
+
+
+def test_a_run_starts_from_the_model_that_is_named(manifest, tmp_path):
+    config = replace(CONFIG, stopping=StoppingConfig(max_epochs=1, validation_share=0.25))
+    train(manifest, tmp_path / "first", config=config, progress=False)
+    # At a rate like this nothing is learnt, so that the weights stay those of the start.
+    still = replace(
+        config,
+        seed=5,
+        start=str(tmp_path / "first/model"),
+        optimiser=replace(config.optimiser, learning_rate=1e-12, weight_decay=0.0),
+    )
+    train(manifest, tmp_path / "second", config=still, progress=False)
+    before, after = (load_file(tmp_path / f / "model/weights.safetensors") for f in ("first", "second"))
+    kernels = [name for name, value in before.items() if value.ndim == 4]
+    assert kernels
+    for name in kernels:
+        np.testing.assert_allclose(after[name], before[name], atol=1e-3, err_msg=name)
+
+
+def test_a_group_without_training_patterns_is_refused(manifest, tmp_path):
+    table = Manifest.read(manifest)
+    rows = np.arange(len(table)) % 4
+    split = np.where(table.labels("literal") == 227, "test", np.where(rows < 3, "train", "validation"))
+    marked = Manifest(table.frame.assign(split=split), table.folder)
+    with pytest.raises(InputError, match="no training pattern for 227"):
+        train_stored(marked, CONFIG, tmp_path / "run", progress=False)

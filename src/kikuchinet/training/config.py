@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from kikuchinet.datasets import MastersConfig, StreamConfig
+from kikuchinet.datasets.labels import check_labels
 from kikuchinet.errors import InputError
 from kikuchinet.models.card import check_classes
 from kikuchinet.models.networks import XCEPTION
@@ -194,6 +195,7 @@ class TrainingConfig:
     stream: StreamConfig | None = None
 
     def __post_init__(self) -> None:
+        check_labels(self.labels)
         if self.precision not in {"fp32", "bf16"}:
             raise InputError("precision", f"{self.precision!r} is neither fp32 nor bf16")
         if self.weight_bits not in {8, 16}:

@@ -22,7 +22,16 @@ from kikuchinet.training.config import TrainingConfig
 from kikuchinet.training.data import epoch_order
 from kikuchinet.training.export import export
 from kikuchinet.training.module import SpaceGroupModule
-from kikuchinet.training.run import LAST, MODEL_FOLDER, TrainingResult, claim, controlled, fit, make_trainer
+from kikuchinet.training.run import (
+    LAST,
+    MODEL_FOLDER,
+    TrainingResult,
+    claim,
+    controlled,
+    fit,
+    make_trainer,
+    start_from,
+)
 
 BEST = "best.ckpt"
 
@@ -72,12 +81,12 @@ def train_stored(
     training, validation = divide(table, config, name)
     if OUTSIDE in config.model.classes:
         classes = config.model.classes
-        taught = set(among(training.labels(config.labels), classes).tolist())
-        if missing := [group for group in classes if group not in taught]:
-            raise InputError(name, f"holds no training pattern for {answer_title(missing[0], classes)}")
     else:
         classes = tuple(sorted(set(table.labels(config.labels).tolist())))
         config = replace(config, model=replace(config.model, classes=classes))
+    taught = set(among(training.labels(config.labels), classes).tolist())
+    if missing := [group for group in classes if group not in taught]:
+        raise InputError(name, f"holds no training pattern for {answer_title(missing[0], classes)}")
     claim(out, config, resume=resume)
     size = config.model.size
     # Processes that prepare patterns ahead would each keep all of them.
@@ -88,6 +97,7 @@ def train_stored(
     check = StoredPatterns(validation, classes, size=size, labels=config.labels, keep=True)
     with controlled(config):
         module = SpaceGroupModule(config)
+        start_from(module, config)
         order = EpochSampler(len(learn), config.seed)
         batch = config.optimiser.batch_size
         loader = DataLoader(
