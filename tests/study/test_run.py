@@ -20,6 +20,7 @@ from kikuchinet.study import QUICK, Experiment, StudySettings, pictures, run_exp
 from kikuchinet.study import study as study_module
 from kikuchinet.study.figures import draw_inverse_pole_figures, draw_quality, draw_recalls
 from kikuchinet.training import callbacks
+from kikuchinet.training.stored import digest
 
 SMALL = replace(
     QUICK,
@@ -168,6 +169,16 @@ def test_a_study_runs_on_given_patterns_and_keeps_its_folder(
     (tmp_path / "full" / "thesis.tex").touch()
     with pytest.raises(InputError, match="not empty"):
         run_study(["fig2"], tmp_path / "full", SMALL, patterns=manifest, progress=False)
+
+
+def test_a_study_of_another_manifest_is_refused(manifest: Manifest, tmp_path: Path) -> None:
+    study_module._claim(tmp_path, SMALL, f"a manifest, SHA-256 {digest(manifest)}", before="a manifest")
+    other = manifest.where(np.arange(len(manifest)) > 0)
+    with pytest.raises(InputError, match="other settings or patterns"):
+        run_study(["fig2"], tmp_path, SMALL, patterns=other, progress=False)
+    # Folders of before say less.
+    study_module._claim(tmp_path / "old", SMALL, "a manifest")
+    study_module._claim(tmp_path / "old", SMALL, f"a manifest, SHA-256 {digest(other)}", before="a manifest")
 
 
 def test_figures_are_made_from_the_master_patterns_of_the_study(

@@ -16,7 +16,7 @@ from kikuchinet.models import load_model
 from kikuchinet.training import ModelConfig, OptimiserConfig, StoppingConfig, TrainingConfig, train
 from kikuchinet.training.callbacks import Checkpoints
 from kikuchinet.training.module import SpaceGroupModule
-from kikuchinet.training.stored import divide, train_stored
+from kikuchinet.training.stored import PATTERNS_FILE, digest, divide, train_stored
 
 CONFIG = TrainingConfig(
     name="stored",
@@ -238,3 +238,20 @@ def test_a_group_without_training_patterns_is_refused(manifest, tmp_path):
     marked = Manifest(table.frame.assign(split=split), table.folder)
     with pytest.raises(InputError, match="no training pattern for 227"):
         train_stored(marked, CONFIG, tmp_path / "run", progress=False)
+
+
+def test_a_run_is_not_gone_on_with_on_other_patterns(manifest, tmp_path, monkeypatch):
+    config = replace(CONFIG, stopping=StoppingConfig(max_epochs=2, validation_share=0.25))
+    with monkeypatch.context() as patch:
+        patch.setattr("kikuchinet.training.stored.Checkpoints", interrupted_after(7))
+        assert not train(manifest, tmp_path / "run", config=config, progress=False).finished
+    table = Manifest.read(manifest)
+    order = Manifest(table.frame.iloc[::-1].reset_index(drop=True), table.folder)
+    for other in (order, table.where(np.arange(len(table)) > 0)):
+        with pytest.raises(InputError, match="started with other patterns"):
+            train_stored(other, config, tmp_path / "run", resume=True, progress=False)
+    # The same rows from elsewhere, and runs of before this was recorded, are gone on with.
+    table.write(manifest.parent / "copy.parquet")
+    assert digest(Manifest.read(manifest.parent / "copy.parquet")) == digest(table)
+    (tmp_path / "run" / PATTERNS_FILE).unlink()
+    assert train_stored(table, config, tmp_path / "run", resume=True, progress=False).finished

@@ -18,6 +18,7 @@ from kikuchinet.study.protocol import EXPERIMENTS, find_experiment
 from kikuchinet.study.run import ExperimentResult, load_result, run_experiment
 from kikuchinet.study.settings import StudySettings
 from kikuchinet.study.tables import LEVELS
+from kikuchinet.training.stored import digest
 
 SETTINGS_FILE = "settings.json"
 _QUALITIES = {
@@ -69,10 +70,11 @@ def run_study(
     """
     chosen = [find_experiment(name) for name in dict.fromkeys(names)] or list(EXPERIMENTS.values())
     out = Path(out)
-    source = (
-        "simulated" if patterns is None else "a manifest" if isinstance(patterns, Manifest) else str(patterns)
-    )
-    _claim(out, settings, source)
+    if isinstance(patterns, Manifest):
+        # Folders of before this was told apart say only that it was one.
+        _claim(out, settings, f"a manifest, SHA-256 {digest(patterns)}", before="a manifest")
+    else:
+        _claim(out, settings, "simulated" if patterns is None else str(patterns))
     if patterns is None:
         manifest = simulate_patterns(out / "patterns", settings, cache_dir=cache_dir, progress=progress)
     else:
@@ -112,12 +114,14 @@ def _finished(results: list[ExperimentResult], out: Path) -> list[ExperimentResu
     )
 
 
-def _claim(out: Path, settings: StudySettings, source: str) -> None:
-    """See that a folder is this study's, or make it so."""
-    text = json.dumps({"patterns": source, **asdict(settings)}, indent=1)
+def _claim(out: Path, settings: StudySettings, source: str, *, before: str | None = None) -> None:
+    """See that a folder is this study's, or make it so; `before` is what older folders say of the same patterns."""
+    text, older = (
+        json.dumps({"patterns": name, **asdict(settings)}, indent=1) for name in (source, before or source)
+    )
     path = out / SETTINGS_FILE
     if path.is_file():
-        if path.read_text(encoding="utf-8") != text:
+        if path.read_text(encoding="utf-8") not in (text, older):
             raise InputError(out, "holds a study of other settings or patterns; choose another folder")
         return
     if out.is_dir() and any(out.iterdir()):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,10 +12,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 
+from kikuchinet._files import atomic_path
 from kikuchinet.crystal import OUTSIDE
 from kikuchinet.crystal.outside import answer_title
 from kikuchinet.datasets.labels import among
-from kikuchinet.datasets.manifest import Manifest
+from kikuchinet.datasets.manifest import REQUIRED, Manifest
 from kikuchinet.datasets.stored import StoredPatterns
 from kikuchinet.errors import InputError
 from kikuchinet.training.callbacks import BestEpoch, Checkpoints, FreshStatistics, Patience, ProgressInImages
@@ -34,6 +36,9 @@ from kikuchinet.training.run import (
 )
 
 BEST = "best.ckpt"
+PATTERNS_FILE = "patterns.sha256"
+_TAUGHT = (*REQUIRED, "visible_group", "split")
+"""Columns that decide what a run learns."""
 
 
 def train_stored(
@@ -73,7 +78,8 @@ def train_stored(
     Raises
     ------
     kikuchinet.errors.InputError
-        The manifest is wrong or has no training pattern of a class, or the folder holds another run.
+        The manifest is wrong or has no training pattern of a class, or the folder holds another run or one of other
+        patterns.
     """
     out = Path(out)
     name = str(manifest) if isinstance(manifest, str | Path) else "manifest"
@@ -88,6 +94,7 @@ def train_stored(
     if missing := [group for group in classes if group not in taught]:
         raise InputError(name, f"holds no training pattern for {answer_title(missing[0], classes)}")
     claim(out, config, resume=resume)
+    _claim_patterns(out, table, resume=resume)
     size = config.model.size
     # Processes that prepare patterns ahead would each keep all of them.
     learn = StoredPatterns(training, classes, size=size, labels=config.labels, keep=not config.workers)
@@ -157,6 +164,24 @@ def _batches(learn: StoredPatterns, config: TrainingConfig) -> list[Tensor]:
     parts = [rows[start : start + size] for start in range(0, max(len(rows) - size, 0) + 1, size)]
     images = [torch.stack([learn[int(i)][0] for i in part]) for part in parts]
     return [batch[:, None].contiguous(memory_format=torch.channels_last) for batch in images]
+
+
+def digest(table: Manifest) -> str:
+    """Return the SHA-256 of which patterns a manifest names, in which order and as what; its folder may be moved."""
+    columns = [name for name in _TAUGHT if name in table.frame.columns]
+    text: str = table.frame[columns].astype(str).to_csv(index=False, lineterminator="\n")
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _claim_patterns(out: Path, table: Manifest, *, resume: bool) -> None:
+    """Record which patterns a run learns from, or see that they are still those."""
+    path, now = out / PATTERNS_FILE, digest(table)
+    if not resume:
+        with atomic_path(path) as temporary:
+            temporary.write_text(now, encoding="utf-8")
+    # Runs that were begun before this was recorded have no such file.
+    elif path.is_file() and path.read_text(encoding="utf-8") != now:
+        raise InputError(out, "its run was started with other patterns")
 
 
 def divide(table: Manifest, config: TrainingConfig, name: str) -> tuple[Manifest, Manifest]:
