@@ -12,6 +12,7 @@ import pytest
 
 from kikuchinet.crystal.library import PAPER_MATERIALS
 from kikuchinet.errors import InputError
+from kikuchinet.models import ModelCard, SpaceGroupModel, create_model
 from kikuchinet.study import QUICK
 from kikuchinet.study import beyond as beyond_module
 from kikuchinet.study.beyond import Point, axis_angles_deg, choose, plan, run_beyond, z_range
@@ -103,7 +104,9 @@ def rows(question: str, column: str, shares: dict[float, float], **more: object)
         for value, share in shares.items()
         for i, shift in enumerate((-2, 0, 2))
     ]
-    frame = pd.concat([pd.DataFrame(lines).assign(space_group=group) for group in (225, 227, 229)])
+    frame = pd.concat(
+        [pd.DataFrame(lines).assign(space_group=group, material=str(group)) for group in (225, 227, 229)]
+    )
     return frame.assign(**more)
 
 
@@ -124,6 +127,59 @@ def test_sentences_follow_from_the_rows() -> None:
     )
     with pytest.raises(InputError, match="no results"):
         find_trend(rows("dose", "bin", {0.1: 0.9}), "orientation")
+
+
+def test_a_material_of_several_master_patterns_weighs_as_one() -> None:
+    # Older tables: Al has three master patterns, and is always right.
+    lines = [("Al", 225, 10)] * 3 + [("Fe", 229, 0)]
+    table = pd.DataFrame(
+        [
+            {
+                "question": "dose",
+                "key": "m1",
+                "bin": noise,
+                "material": material,
+                "space_group": group,
+                "n": 10,
+                "right": right,
+            }
+            for noise in (0.1, 1.6)
+            for material, group, right in lines
+        ]
+    )
+    trend = find_trend(table, "dose").table
+    assert trend["accuracy"].tolist() == [0.5, 0.5]
+    assert trend["n"].tolist() == [40, 40]
+    assert trend["low"].tolist() == [0.0, 0.0]
+
+
+def test_dose_has_a_row_for_each_material(tmp_path: Path) -> None:
+    settings = replace(SMALL, variants=2)
+    network = create_model("test_resnet", 2)
+    card = ModelCard(
+        name="x", version="1", architecture="test_resnet", classes=(225, 229), size=(32, 39), labels="literal",
+        sha256="",
+    )  # fmt: skip
+    model = SpaceGroupModel(network, card, device="cpu")
+    cache = tmp_path / "cache"
+    patterns = beyond_module._pool_patterns(tmp_path, replace(settings, test=2), POOL, cache, False)
+    point = Point("baseline", 1, 16)
+    taught = choose(POOL, point)
+    asked = pd.DataFrame(beyond_module._ask(point, taught, model, patterns, POOL, settings, cache))
+    dose = asked[asked["question"] == "dose"]
+    assert not dose.duplicated(["bin", "material"]).any()
+    assert (dose["n"] == 2 * 8).all()
+
+
+def test_a_folder_of_other_settings_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(beyond_module, "_pool_patterns", lambda *_: None)
+    options = {"points": [], "progress": False}
+    for _ in range(2):
+        assert run_beyond(tmp_path, SMALL, pool=POOL, **options).empty
+    with pytest.raises(InputError, match="other settings"):
+        run_beyond(tmp_path, replace(SMALL, seed=1), pool=POOL, **options)
+    with pytest.raises(InputError, match="other settings"):
+        run_beyond(tmp_path, SMALL, pool={225: ("Al", "Ni")}, **options)
 
 
 def test_range_is_told_from_number() -> None:

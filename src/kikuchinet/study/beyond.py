@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 
 QUESTIONS = ("materials", "patterns", "synthetic", "dose", "orientation")
 RESULTS_FILE = "results.csv"
+SETTINGS_FILE = "settings.json"
 _NOISES = (0.1, 0.2, 0.4, 0.8, 1.6)
 """Noise over signal of the patterns of question ``dose``; the dose goes with its inverse square."""
 _ANGLE_EDGES = (0.0, 5.0, 10.0, 15.0, 20.0, 30.0)
@@ -137,13 +139,15 @@ def run_beyond(
     Raises
     ------
     kikuchinet.errors.InputError
-        A group has too few materials, or a material too few patterns.
+        A group has too few materials, a material too few patterns, or the folder holds networks of other settings or
+        materials.
     """
     import pandas as pd
 
     out = Path(out)
     if few := [group for group, names in pool.items() if len(names) < 2]:
         raise InputError(f"space group {few[0]}", "has one material; one teaches and another is asked about")
+    _claim(out, settings, pool)
     path = out / RESULTS_FILE
     table = pd.read_csv(path) if path.is_file() else None
     patterns = _pool_patterns(out, settings, pool, cache_dir, progress)
@@ -160,6 +164,18 @@ def run_beyond(
         with atomic_path(path) as temporary:
             table.to_csv(temporary, index=False)
     return pd.DataFrame() if table is None else table
+
+
+def _claim(out: Path, settings: StudySettings, pool: Mapping[int, Sequence[str]]) -> None:
+    """See that a folder is of these settings and materials, or make it so."""
+    groups = {str(group): list(names) for group, names in pool.items()}
+    text = json.dumps({"pool": groups, **asdict(settings)}, indent=1)
+    path = out / SETTINGS_FILE
+    if not path.is_file():
+        with atomic_path(path) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+    elif path.read_text(encoding="utf-8") != text:
+        raise InputError(out, "holds networks of other settings or materials; choose another folder")
 
 
 def choose(pool: Mapping[int, Sequence[str]], point: Point) -> dict[int, tuple[str, ...]]:
@@ -352,9 +368,13 @@ def _ask(
         unseen = {group: tuple(n for n in members if n not in seen) for group, members in pool.items()}
         masters = _pool_masters(settings, unseen, cache_dir, progress=False)
         for noise in _NOISES:
+            # A material's master patterns of several energies are one row, as those of one material.
+            by_material: dict[str, list[NDArray[np.bool_]]] = {}
             for number, entry in enumerate(masters):
                 right = _noisy(masters, number, noise, model, settings)
-                add("dose", entry.material, right, noise)
+                by_material.setdefault(entry.material, []).append(right)
+            for name, parts in by_material.items():
+                add("dose", name, np.concatenate(parts), noise)
     return rows
 
 

@@ -73,6 +73,7 @@ def find_trend(results: pd.DataFrame, question: str, *, seed: int = 0) -> Trend:
     if rows.empty:
         raise InputError(f"question {question!r}", "has no results yet")
     column, label = AXES[question]
+    rows = _one_a_material(rows, column)
     rng = np.random.default_rng(seed)
     lines = []
     for value, part in rows.groupby(column):
@@ -87,6 +88,15 @@ def find_trend(results: pd.DataFrame, question: str, *, seed: int = 0) -> Trend:
         )
     table = pd.DataFrame(lines, columns=["value", "n", "accuracy", "low", "high", "networks"])
     return Trend(question, table, _sentence(question, table, rows, label), _chance(rows))
+
+
+def _one_a_material(rows: pd.DataFrame, column: str) -> pd.DataFrame:
+    """Return one row for each network, value and material: older tables have one for each master pattern of ``dose``."""
+    keys = ["key", column, "material"]
+    others = {name: (name, "first") for name in rows.columns if name not in {*keys, "n", "right"}}
+    return rows.groupby(keys, as_index=False, sort=False).agg(
+        n=("n", "sum"), right=("right", "sum"), **others
+    )
 
 
 def draw_trend(trend: Trend) -> Figure:
