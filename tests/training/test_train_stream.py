@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import signal
+import threading
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -129,6 +130,32 @@ def test_real_signal_saves_and_stops(config, masters, tmp_path, monkeypatch):
     assert result.images_seen == 3 * 16  # the step that was begun was ended
     assert (tmp_path / "run" / LAST).is_file()
     assert signal.getsignal(signal.SIGINT) is before
+
+
+class CtrlCTwice(Checkpoints):
+    def on_train_batch_start(self, trainer, *rest):
+        if trainer.global_step == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+class Broken(Checkpoints):
+    def on_train_batch_start(self, trainer, *rest):
+        if trainer.global_step == 2:
+            raise ZeroDivisionError
+
+
+@pytest.mark.parametrize(("kind", "error"), [(CtrlCTwice, KeyboardInterrupt), (Broken, ZeroDivisionError)])
+def test_a_run_that_is_broken_off_gives_everything_back(config, masters, tmp_path, monkeypatch, kind, error):
+    monkeypatch.setattr("kikuchinet.training.run.Checkpoints", kind)
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    threads = set(threading.enumerate())
+    claim(tmp_path / "run", config, resume=False)
+    with pytest.raises(error):
+        train_stream(config, masters, tmp_path / "run", progress=True)
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+    # Neither the bar's thread nor those of the replicas are left.
+    assert set(threading.enumerate()) <= threads
 
 
 def test_a_folder_belongs_to_one_run(config, masters, masters_config, tmp_path):

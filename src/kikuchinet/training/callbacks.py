@@ -100,6 +100,10 @@ class Checkpoints(Callback):
 
     def teardown(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:  # noqa: ARG002
         """Give the signals back."""
+        self.give_back()
+
+    def give_back(self) -> None:
+        """Give the signals back; after an error Lightning tears nothing down, and puts our handlers in place once more."""
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
         self._handlers = {}
@@ -245,5 +249,14 @@ class ProgressInImages(Callback):
         )
 
     def teardown(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:  # noqa: ARG002
-        """Take the bar down, however the run ended."""
+        """Take the bar down."""
+        self._bar.stop()
+
+    def on_exception(
+        self,
+        trainer: lightning.Trainer,  # noqa: ARG002
+        pl_module: lightning.LightningModule,  # noqa: ARG002
+        exception: BaseException,  # noqa: ARG002
+    ) -> None:
+        """Take the bar down: after an error Lightning tears nothing down."""
         self._bar.stop()

@@ -281,14 +281,32 @@ def fit(
     *,
     resume: bool,
 ) -> float:
-    """Run the trainer and return the hours of the whole run so far."""
+    """Run the trainer and return the hours of the whole run so far.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        Ctrl-C was pressed a second time.
+    """
     checkpoint = out / LAST
     with counted(out, resume=resume), warnings.catch_warnings():
         # Lightning's advice on workers, missing validation and the like is not addressed to our users.
         warnings.filterwarnings("ignore", module=r"lightning\..*")
-        trainer.fit(
-            module, batches, validation, ckpt_path=checkpoint if resume and checkpoint.is_file() else None
-        )
+        try:
+            trainer.fit(
+                module, batches, validation, ckpt_path=checkpoint if resume and checkpoint.is_file() else None
+            )
+        except SystemExit as ended:
+            # Lightning makes an exit of it, which says nothing of why.
+            if isinstance(ended.__context__, KeyboardInterrupt):
+                raise KeyboardInterrupt from ended
+            raise
+        finally:
+            # Lightning does neither after an error.
+            module.on_fit_end()
+            for callback in trainer.callbacks:  # type: ignore[attr-defined]
+                if isinstance(callback, Checkpoints):
+                    callback.give_back()
     return spent(out)
 
 
