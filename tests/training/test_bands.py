@@ -192,6 +192,19 @@ def test_configurations_are_told_apart(tmp_path: Path) -> None:
         read_band_config(broken)
 
 
+def test_cif_files_are_taken_from_the_configurations_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").mkdir()
+    text = (
+        "name = 'x'\nclasses = [225, 229]\n[masters]\ncifs = ['cifs', '/data/a.cif']\n[stream]\n[profiles]\n"
+    )
+    (tmp_path / "runs/bands.toml").write_text(text)
+    config = read_band_config("runs/bands.toml")
+    assert config.masters.cifs == (str(tmp_path / "runs/cifs"), "/data/a.cif")
+
+
 def test_one_right_answer_is_cross_entropy_and_several_are_their_sum() -> None:
     outputs = torch.randn(6, 4, generator=torch.Generator().manual_seed(0))
     labels, weights = torch.tensor([0, 1, 2, 3, 1, 1]), torch.tensor([1.0, 2.0, 0.5, 1.0])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from kikuchinet.datasets import StreamConfig
@@ -12,6 +12,7 @@ from kikuchinet.datasets.masters_config import MastersConfig
 from kikuchinet.datasets.profiles import ProfilesConfig
 from kikuchinet.errors import InputError
 from kikuchinet.models.card import check_classes
+from kikuchinet.training.config import from_folder
 from kikuchinet.training.tables import read_table
 
 
@@ -134,9 +135,16 @@ def is_band_config(path: str | Path) -> bool:
 def read_band_config(path: str | Path) -> BandTrainingConfig:
     """Read a training run of a network of band profiles from a TOML file.
 
+    Parameters
+    ----------
+    path
+        The file. Paths in ``cifs`` of ``[masters]`` are taken from its folder.
+
     Raises
     ------
     kikuchinet.errors.InputError
         The file is missing, is not TOML, or holds an entry that is unknown or wrong.
     """
-    return read_table(BandTrainingConfig, Path(path))
+    path = Path(path)
+    config = read_table(BandTrainingConfig, path)
+    return replace(config, masters=from_folder(config.masters, path.parent))

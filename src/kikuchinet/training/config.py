@@ -246,8 +246,14 @@ def read_config(path: str | Path) -> TrainingConfig:
     """
     path = Path(path)
     config = read_table(TrainingConfig, path)
-    if config.masters is None or not config.masters.cifs:
-        return config
+    return (
+        config
+        if config.masters is None
+        else replace(config, masters=from_folder(config.masters, path.parent))
+    )
+
+
+def from_folder(masters: MastersConfig, folder: Path) -> MastersConfig:
+    """Return what a configuration says of master patterns, with the paths in ``cifs`` taken from its file's folder."""
     # Whole paths: a run may be resumed, and its model scored, from another folder.
-    cifs = tuple(str((path.parent / one).resolve()) for one in config.masters.cifs)
-    return replace(config, masters=replace(config.masters, cifs=cifs))
+    return replace(masters, cifs=tuple(str((folder / one).resolve()) for one in masters.cifs))
