@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from typer.testing import CliRunner
 
 import kikuchinet as kn
 from kikuchinet.cli import app
+from kikuchinet.models import ModelCard
+from kikuchinet.models.band_network import load_band_model, network_of
+from kikuchinet.models.card import CARD_FILE
+from kikuchinet.models.registry import BAND_PROFILES
+from kikuchinet.models.weights_file import WEIGHTS_FILE, save_weights
 
 
 def ok(*words: object) -> str:
@@ -57,6 +63,25 @@ def test_a_model_is_repacked(tiny_model, tmp_path):
     ok("models", tiny_model, "--repack", tmp_path / "small")
     assert json.loads(ok("models", tmp_path / "small", "--json"))["details"]["weight_bits"] == 8
     assert CliRunner().invoke(app, ["models", "--repack", str(tmp_path / "other")]).exception is not None
+
+
+def test_models_of_band_profiles_are_shown_and_repacked(tmp_path):
+    card = ModelCard(
+        name="mine",
+        version="1",
+        architecture=BAND_PROFILES,
+        classes=(225, 229),
+        size=(60, 60),
+        labels="visible",
+        sha256="",
+        details={"network": {"templates": [3, 21, 21], "width": 8, "members": 1}},
+    )
+    digest = save_weights(network_of(card), tmp_path / "mine" / WEIGHTS_FILE)
+    replace(card, sha256=digest).save(tmp_path / "mine" / CARD_FILE)
+    assert json.loads(ok("models", tmp_path / "mine", "--json"))["name"] == "mine"
+    assert BAND_PROFILES in ok("models", tmp_path / "mine")
+    ok("models", tmp_path / "mine", "--repack", tmp_path / "small")
+    assert load_band_model(tmp_path / "small").card.details["weight_bits"] == 8
 
 
 def test_shipped_models_are_listed_with_their_groups():

@@ -37,7 +37,16 @@ def models(
     """
     # The registry reads cards without loading a network, but its package imports PyTorch.
     from kikuchinet.crystal.outside import listed_classes
-    from kikuchinet.models.registry import DEFAULT_MODEL, list_models, load_model, repack
+    from kikuchinet.models.band_network import load_band_model
+    from kikuchinet.models.card import CARD_FILE, ModelCard
+    from kikuchinet.models.registry import (
+        BAND_PROFILES,
+        DEFAULT_MODEL,
+        list_models,
+        load_model,
+        model_folder,
+        repack,
+    )
 
     if repack_to is not None:
         if name is None:
@@ -47,7 +56,12 @@ def models(
         return
     cards = list_models()
     if name is not None:
-        card = cards[name] if name in cards else load_model(name, device="cpu").card
+        if name in cards:
+            card = cards[name]
+        elif ModelCard.load(model_folder(name) / CARD_FILE).architecture == BAND_PROFILES:
+            card = load_band_model(name).card
+        else:
+            card = load_model(name, device="cpu").card
         if as_json:
             _print_json(vars(card))
         else:

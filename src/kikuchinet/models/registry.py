@@ -174,7 +174,7 @@ def repack(name: str | Path, out: str | Path, *, bits: int = 8) -> ModelCard:
     Parameters
     ----------
     name
-        As in `load_model`.
+        As in `load_model`; models of band profiles too.
     out
         Folder of the copy; it must hold no model yet.
     bits
@@ -191,11 +191,20 @@ def repack(name: str | Path, out: str | Path, *, bits: int = 8) -> ModelCard:
     kikuchinet.errors.InputError
         There is no such model, or a model is in `out`.
     """
-    model = load_model(name, device="cpu")
+    folder = model_folder(name)
+    card = ModelCard.load(folder / CARD_FILE)
+    network: nn.Module
+    if card.architecture == BAND_PROFILES:
+        # That module takes the paths of models from here.
+        from kikuchinet.models.band_network import load_band_model
+
+        network = load_band_model(folder).network
+    else:
+        network = load_model(folder, device="cpu").network
     out = Path(out)
     if (out / CARD_FILE).exists() or (out / WEIGHTS_FILE).exists():
         raise InputError(out, "holds a model already")
-    digest = save_weights(model.network, out / WEIGHTS_FILE, bits=bits)
-    card = replace(model.card, sha256=digest, details={**model.card.details, "weight_bits": bits})
+    digest = save_weights(network, out / WEIGHTS_FILE, bits=bits)
+    card = replace(card, sha256=digest, details={**card.details, "weight_bits": bits})
     card.save(out / CARD_FILE)
     return card
