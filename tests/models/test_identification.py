@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from kikuchinet.errors import InputError
-from kikuchinet.models import Identification
+from kikuchinet.models import NO_ANSWER, Identification
 
 COLUMNS = [
     "source",
@@ -62,6 +62,16 @@ def test_one_certain_mistake_does_not_veto():
     assert make(rows).pooled(where=np.arange(41) == 40).space_group == 221
     with pytest.raises(InputError, match="no patterns"):
         make(rows).pooled(where=np.zeros(41, dtype=bool))
+
+
+def test_patterns_that_show_nothing_do_not_weaken_the_others():
+    rows, blank = [[0.09, 0.82, 0.09]] * 10, [[1 / 3] * 3] * 990
+    alone, among_blanks = make(rows).pooled(), make(rows + blank).pooled()
+    np.testing.assert_array_equal(among_blanks.probabilities, alone.probabilities)
+    assert among_blanks.n_patterns == alone.n_patterns == 10
+    nothing = make(blank).pooled()
+    assert (nothing.space_group, nothing.n_patterns) == (NO_ANSWER, 0)
+    np.testing.assert_allclose(nothing.probabilities, 1 / 3)
 
 
 def test_table_has_the_agreed_columns():

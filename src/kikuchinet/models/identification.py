@@ -31,13 +31,14 @@ class Pooled:
     Parameters
     ----------
     space_group
-        The space group with most evidence; 0 if that is `kikuchinet.crystal.OUTSIDE`.
+        The space group with most evidence; 0 if that is `kikuchinet.crystal.OUTSIDE`, `NO_ANSWER` where no pattern shows
+        anything.
     probability
         Its probability.
     probabilities
-        (classes,) of all classes.
+        (classes,) of all classes; equal ones where no pattern shows anything.
     n_patterns
-        How many patterns were pooled.
+        How many patterns were pooled: those that show something.
     """
 
     space_group: int
@@ -115,7 +116,8 @@ class Identification:
         Parameters
         ----------
         where
-            (n,) boolean, the patterns that count; all of them if not given.
+            (n,) boolean, the patterns that count; all of them if not given. Patterns that show nothing, whose
+            probabilities are all the same, never count.
 
         Returns
         -------
@@ -125,7 +127,7 @@ class Identification:
         Raises
         ------
         kikuchinet.errors.InputError
-            No pattern counts.
+            There are no patterns, or `where` chooses none.
 
         Notes
         -----
@@ -136,9 +138,13 @@ class Identification:
         the pooled answer may become does.
         """
         chosen = self.probabilities if where is None else self.probabilities[np.asarray(where, dtype=bool)]
+        if not len(chosen):
+            raise InputError("identification", "no patterns to pool")
+        chosen = chosen[np.ptp(chosen, axis=1) > 0.0]
         n = len(chosen)
         if n == 0:
-            raise InputError("identification", "no patterns to pool")
+            even = np.full(len(self.classes), 1.0 / len(self.classes))
+            return Pooled(NO_ANSWER, float(even[0]), even, 0)
         mean = np.log(np.maximum(chosen, FLOOR)).mean(axis=0)
         evidence = mean * n / (1.0 + (n - 1) * self.pool_correlation)
         weights = np.exp(evidence - evidence.max())
