@@ -5,20 +5,27 @@ from __future__ import annotations
 import base64
 import io
 import re
+import shlex
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
 
+from kikuchinet.cli import app
 from kikuchinet.identification import IdentificationResult, SourceAnswer, write_results
+from kikuchinet.identification.band_grains import BandShare
 from kikuchinet.identification.grains import Grains
+from kikuchinet.microscope import Detector
 from kikuchinet.models import Identification, load_model
 from kikuchinet.patterns import PatternSource, example_patterns
 from kikuchinet.report import write_report
-from kikuchinet.report._grids import POINTS, thinning
+from kikuchinet.report._grids import POINTS, page_data, thinning
 from kikuchinet.report._samples import MOST, chosen
 from kikuchinet.report._text import shown
 
@@ -146,6 +153,61 @@ def test_pictures_where_there_are_some_and_the_command_where_not(page, written):
     row, column = divmod(bare, COLUMNS)
     command = page.locator("#chosen-command").inner_text()
     assert f"--roi {100 + row}:{101 + row},{200 + column}:{201 + column}" in command
+
+
+@pytest.mark.parametrize(
+    "options", [(), ("--bands", "off"), ("--pc", "0.42,0.78,0.5", "--convention", "tsl")]
+)
+def test_the_command_of_a_point_runs_and_asks_the_same_model(browser, tmp_path, options):
+    run = CliRunner()
+    out = tmp_path / "whole"
+    words = ["identify", "--example", "--out", str(out), "--physics", "0", *options]
+    assert run.invoke(app, words).exit_code == 0
+    context = browser.new_context()
+    opened = context.new_page()
+    opened.goto((out / "report.html").as_uri())
+    program, *words = shlex.split(opened.evaluate("command(4)"))
+    context.close()
+    assert program == "kikuchinet"
+    words[words.index("point")] = str(tmp_path / "point")
+    result = run.invoke(app, words)
+    assert result.exit_code == 0, result.output
+    whole, point = (pd.read_csv(folder / "patterns.csv") for folder in (out, tmp_path / "point"))
+    assert point[["index", "row", "column"]].to_numpy().tolist() == [[4, 1, 1]]
+    assert point["answered_by"][0] == whole["answered_by"][4]
+    # The bands of a pattern that is read alone give a slightly different number.
+    if point["answered_by"][0] == "whole pattern":
+        assert point["probability"][0] == pytest.approx(whole["probability"][4], abs=1e-3)
+
+
+def test_the_command_names_what_the_run_named(model, tmp_path):
+    result = scan(model.card)
+    (answer,) = result.answers
+    n = len(answer.source)
+    read = np.arange(n) < 2
+    detector = Detector((40, 40), (0.4, 0.3, 0.6))
+    named = {"model": "my models/tiny", "read_bands": "my bands"}
+
+    def commands(settings, geometry="file", speaks=read):
+        found = replace(answer, bands=BandShare(speaks, speaks, None))
+        bands = SimpleNamespace(source=0, detector=detector, geometry=geometry)
+        (grid,) = page_data(replace(result, answers=(found,), bands=(bands,), settings=settings), {})["grids"]
+        return [grid.get(name, "").partition(" --")[2] for name in ("command", "band_command")]
+
+    assert commands(named) == [
+        "model 'my models/tiny' --out point",
+        "model 'my models/tiny' --bands 'my bands' --out point",
+    ]
+    assert commands(named, speaks=np.zeros(n, dtype=bool))[1] == ""
+    # What was sought in many patterns is not found in one.
+    assert "--pc 0.4,0.3,0.6 --out" in commands(named, "sought")[1]
+    given = commands({**named, "pattern_center": "0.4,0.7,0.6", "convention": "edax"}, "given")
+    assert all("--pc 0.4,0.7,0.6 --convention edax" in command for command in given)
+    file = tmp_path / "two.h5"
+    file.touch()
+    two = replace(answer, source=replace(answer.source, name=f"{file}, scan 2"))
+    (grid,) = page_data(replace(result, answers=(two,)), {})["grids"]
+    assert grid["command"].startswith(f"kikuchinet identify {file} --")
 
 
 def test_the_map_has_the_colours_of_its_legend(page):

@@ -267,6 +267,11 @@ def identify(
             "stride": stride,
             "grains": grains or "similar neighbours",
             "physics": physics if found else "none",
+            "example": example,
+            "model": str(model or ""),
+            "read_bands": bands,
+            "pattern_center": pattern_center,
+            "convention": convention.value,
         }
         result = replace(result, settings=settings, failures=(*failures, *result.failures))
         with whole_folder(out) as folder:

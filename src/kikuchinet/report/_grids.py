@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import re
 import shlex
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +14,8 @@ from numpy.typing import NDArray
 
 from kikuchinet.crystal.outside import answer_symbol
 from kikuchinet.identification import IdentificationResult, SourceAnswer
-from kikuchinet.models import NO_ANSWER
+from kikuchinet.models import NO_ANSWER, list_models
+from kikuchinet.models.registry import DEFAULT_MODEL
 from kikuchinet.report._text import shown
 
 POINTS = 262_144
@@ -63,8 +66,8 @@ def page_data(result: IdentificationResult, pictures: Mapping[int, str]) -> dict
         },
         "stride": stride,
         "grids": [
-            _grid(answer, int(start), stride, pictures, result)
-            for answer, start in zip(result.answers, starts, strict=False)
+            _grid(number, answer, int(start), stride, pictures, result)
+            for number, (answer, start) in enumerate(zip(result.answers, starts, strict=False))
         ],
     }
 
@@ -85,7 +88,12 @@ def _shape(answer: SourceAnswer) -> tuple[int, int]:
 
 
 def _grid(
-    answer: SourceAnswer, start: int, stride: int, pictures: Mapping[int, str], result: IdentificationResult
+    which: int,
+    answer: SourceAnswer,
+    start: int,
+    stride: int,
+    pictures: Mapping[int, str],
+    result: IdentificationResult,
 ) -> dict[str, Any]:
     rows, columns = _shape(answer)
     n = len(answer.identification)
@@ -111,6 +119,7 @@ def _grid(
         whole[there] = values
         return whole
 
+    spoken = np.zeros(n, dtype=bool) if answer.bands is None else answer.bands.speaks
     grid: dict[str, Any] = {
         "name": shown(source.name),
         "scan": answer.scan_shape is not None,
@@ -137,9 +146,13 @@ def _grid(
             for cell, pattern in enumerate(place.tolist())
             if start + pattern in pictures
         },
-        "command": _command(source.name, result),
+        "command": _command(source.name, which, result),
         "python": f"kikuchinet.read_patterns([{shown(source.name)!r}])[0]",
     }
+    if spoken[kept].any():
+        grid["band_command"] = _command(source.name, which, result, by_bands=True)
+        if not spoken[kept].all():
+            grid["spoken"] = _coded(filled(spoken[kept].astype(np.uint8), 0))
     if answer.scan_shape is not None and source.rows is not None and source.columns is not None:
         grid["row_numbers"] = source.rows[::columns][::stride].tolist()
         grid["column_numbers"] = source.columns[:columns:stride].tolist()
@@ -154,7 +167,9 @@ def _grid(
     if names and len(names) <= _NAMES:
         grid["names"] = [shown(name) for name in names]
         if answer.scan_shape is None:
-            grid["commands"] = [_command(name, result) for name in names]
+            grid["commands"] = [
+                _command(source.names[i], which, result, by_bands=bool(spoken[i])) for i in kept.tolist()
+            ]
     return grid
 
 
@@ -172,11 +187,43 @@ def _aspect(answer: SourceAnswer) -> float:
     return float(step[0] / step[1])
 
 
-def _command(name: str, result: IdentificationResult) -> str:
-    """Return the command that makes a page of one file; the script adds row and column of a point."""
-    return (
-        f"kikuchinet identify {shlex.quote(shown(name))} --model {shlex.quote(result.card.name)} --out point"
-    )
+def _command(name: str, which: int, result: IdentificationResult, *, by_bands: bool = False) -> str:
+    """Return the command that makes a page of one file of a source; the script adds row and column of a point.
+
+    It names the model that answered the pattern, by its bands or as a whole, as the run named it.
+    """
+    from kikuchinet.models.band_network import DEFAULT_BAND_MODEL
+
+    # Each scan of a file is a source of its own; the command line takes the file, and the region is of all its scans.
+    file = name if Path(name).exists() else re.sub(r", scan [0-9]+$", "", name)
+    words = ["kikuchinet", "identify", "--example" if result.settings.get("example") else shown(file)]
+    network = (result.whole or result).card.name
+    model = result.settings.get("model")
+    if model is None and not by_bands:
+        # A run from Python does not say where it took its model from.
+        model = "" if network == DEFAULT_MODEL else _nameable(network)
+    if model:
+        words += ["--model", shown(str(model))]
+    if by_bands:
+        asked = str(result.settings.get("read_bands", ""))
+        if asked in {"", "auto", "on"}:
+            asked = "on" if result.card.name == DEFAULT_BAND_MODEL else _nameable(result.card.name)
+        words += ["--bands", shown(asked)]
+    elif not model:
+        # The default is to read bands where that can be done.
+        words += ["--bands", "off"]
+    if center := result.settings.get("pattern_center"):
+        words += ["--pc", str(center), "--convention", str(result.settings["convention"])]
+    elif by_bands:
+        # One pattern is too few to find the pattern centre again. Without a convention it is Bruker's.
+        unfiled = [one.detector for one in result.bands if one.source == which and one.geometry != "file"]
+        words += ["--pc", ",".join(f"{value:.6g}" for value in unfiled[0].pattern_center)] if unfiled else []
+    return shlex.join([*words, "--out", "point"])
+
+
+def _nameable(model: str) -> str:
+    """Return what stands for a model on the command line: its name if it ships, else what the reader has to put there."""
+    return model if model in list_models() else f"FOLDER-OF-{model}"
 
 
 def _coded(values: NDArray[Any]) -> str:

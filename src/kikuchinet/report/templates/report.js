@@ -33,6 +33,7 @@ function unpacked(grid) {
     quality: bytes(grid.quality),
     reason: bytes(grid.reason),
     index: numbers(grid.index, 4),
+    spoken: grid.spoken ? bytes(grid.spoken) : null,
     grain: grid.grain ? numbers(grid.grain, 4) : null,
     grain_group: grid.grain_group ? bytes(grid.grain_group) : null,
     grain_probability: grid.grain_probability ? numbers(grid.grain_probability, 2) : null,
@@ -284,7 +285,8 @@ function command(at) {
   if (!grid.scan) return grid.commands ? grid.commands[at] : `${grid.python}[${grid.index[at]}]`;
   const row = grid.row_numbers ? grid.row_numbers[Math.floor(at / grid.columns)] : Math.floor(at / grid.columns);
   const column = grid.column_numbers ? grid.column_numbers[at % grid.columns] : at % grid.columns;
-  return `${grid.command} --roi ${row}:${row + 1},${column}:${column + 1}`;
+  const read = grid.band_command && (!grid.spoken || grid.spoken[at]);
+  return `${read ? grid.band_command : grid.command} --roi ${row}:${row + 1},${column}:${column + 1}`;
 }
 
 // --- keys, mouse, choices --------------------------------------------------------------------------------------------
