@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 
+import numpy as np
 import pytest
 
-from kikuchinet.crystal import Crystal, crystals, near_copies, prototype_label
+from kikuchinet.crystal import Crystal, Site, crystals, near_copies, prototype_label
 
 # The encyclopedia describes these with another origin or other axes than spglib: letters swap (a and b, d and f, ...).
 OTHER_DESCRIPTION = {
@@ -55,3 +56,20 @@ def test_types_of_the_library_are_one_label(prototype: str) -> None:
     first = members[0]
     alike = {c.name for c in near_copies(first, crystals.values())} | {first.name}
     assert {c.name for c in members} <= alike
+
+
+def test_axes_of_a_rhombohedral_crystal_do_not_change_its_type() -> None:
+    """Arsenic (A7) on hexagonal axes, and the same cell on rhombohedral ones: 2 atoms in the primitive cell."""
+    a, c, z = 0.37598, 1.05475, 0.22707
+    edge = np.sqrt(3.0 * a**2 + c**2) / 3.0
+    angle = np.rad2deg(2.0 * np.arcsin(1.5 / np.sqrt(3.0 + (c / a) ** 2)))
+    on_hexagonal = Crystal(
+        "As", a, a, c, 90.0, 90.0, 120.0, 166, "R -3 m:H", (Site("As", (0.0, 0.0, z), 1.0, 0.005),)
+    )
+    turned = Crystal(
+        "As R", edge, edge, edge, angle, angle, angle, 166, "R -3 m:R", (Site("As", (z, z, z), 1.0, 0.005),)
+    )
+    assert len(turned.atoms().z) == 2
+    assert prototype_label(on_hexagonal) == prototype_label(turned) == "A_hR2_166_c"
+    antimony = turned.replace(name="Sb R", sites=(Site("Sb", (z, z, z), 1.0, 0.005),))
+    assert near_copies(on_hexagonal, [antimony]) == (antimony,)

@@ -98,6 +98,22 @@ def test_a_damaged_file_is_never_handed_out(tmp_path, damage):
     assert store.store(KEY, content) == store.find(KEY) == path
 
 
+def test_a_file_that_is_replaced_while_it_is_sought_is_found_anew(tmp_path, monkeypatch):
+    store = MasterCache(tmp_path)
+    store.store(KEY, b"old")
+    read = Path.read_bytes
+
+    def other_process_is_faster(path):
+        monkeypatch.setattr(Path, "read_bytes", read)
+        MasterCache(tmp_path).store(KEY, b"new")
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", other_process_is_faster)
+    found = store.find(KEY)
+    assert found is not None
+    assert found.read_bytes() == b"new"
+
+
 def test_a_new_file_takes_the_place_of_the_old_one(tmp_path):
     store = MasterCache(tmp_path)
     old = store.store(KEY, b"old")

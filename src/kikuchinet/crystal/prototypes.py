@@ -76,7 +76,8 @@ def prototype_label(crystal: Crystal) -> str:
     ]
     # Pearson's S for any one-faced centring is C in that encyclopedia.
     lattice = crystal.symmetry.bravais_lattice[-1].replace("S", "C")
-    atoms = len(names) // 3 if lattice == "R" else len(names)
+    # On hexagonal axes the cell is three times the primitive one; on rhombohedral axes it is that.
+    atoms = len(names) // 3 if crystal.centring == "R" else len(names)
     pearson = f"{_SYSTEM_LETTERS[crystal.symmetry.crystal_system]}{lattice}{atoms}"
     return "_".join([composition, pearson, str(number), *wyckoff])
 

@@ -144,13 +144,21 @@ class MasterCache:
         key
             As :func:`content_key` gives it.
         """
-        for path in sorted(self._shelf(key).glob(f"{key}-*.h5")):
-            if path == self._place(key, path.read_bytes()):
+        for path in self._shelved(key):
+            try:
+                content = path.read_bytes()
+            except FileNotFoundError:
+                # Another process has stored the key anew in between, under the sum of its own file.
+                return self.find(key) if self._shelved(key) else None
+            if path == self._place(key, content):
                 return path
             # In a store that we may only read it stays; it is not used either way.
             with suppress(OSError):
                 path.unlink()
         return None
+
+    def _shelved(self, key: str) -> list[Path]:
+        return sorted(self._shelf(key).glob(f"{key}-*.h5"))
 
     def store(self, key: str, content: bytes) -> Path:
         """Put a finished file into the store, in place of what was there under its key.

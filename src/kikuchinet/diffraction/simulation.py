@@ -21,7 +21,7 @@ __all__ = ["PRESETS", "simulate"]
 
 def simulate(
     crystal: Crystal,
-    energy_kev: float = 20.0,
+    energy_kev: float | None = None,
     half_width: int = 250,
     preset: str = "accurate",
     transport: ElectronTransport | None = None,
@@ -36,7 +36,8 @@ def simulate(
     crystal
         Any crystal of any space group.
     energy_kev
-        Energy of the beam.
+        Energy of the beam; 20, or that of `transport`, if not given. With `transport` the waves have its energies whatever
+        stands here, and this is what the pattern says.
     half_width
         Half the width of the square Lambert map; the map is (2h+1, 2h+1).
     preset
@@ -71,6 +72,8 @@ def simulate(
     if half_width < 4:
         raise InputError(f"half-width {half_width}", "at least 4 pixels are needed")
     settings = PRESETS[preset]
+    if energy_kev is None:
+        energy_kev = 20.0 if transport is None else transport.beam_kev
     if transport is None:
         transport = ElectronTransport.simulate(crystal, energy_kev, energies=settings.energies, seed=seed)
     folding = fold(crystal, half_width)
