@@ -28,6 +28,7 @@ from kikuchinet.report import write_report
 from kikuchinet.report._grids import POINTS, page_data, thinning
 from kikuchinet.report._samples import MOST, chosen
 from kikuchinet.report._text import shown
+from kikuchinet.report.page import view
 
 CLASSES = (221, 223, 225, 227, 229, 230)
 ROWS, COLUMNS = 12, 17
@@ -117,6 +118,22 @@ def test_a_click_shows_the_point(page, written):
     shares = [float(re.sub(r"[^\d.]", "", text)) / 100 for text in values]
     assert shares == pytest.approx(sorted(truth, reverse=True), abs=6e-4)
     assert "229" in page.locator("#chosen-answer").inner_text()
+    # As patterns.csv and grains.csv count them.
+    row_of_table = written[1].patterns.iloc[row * COLUMNS + column]
+    assert (row_of_table["row"], row_of_table["column"], row_of_table["grain"]) == (
+        100 + row,
+        200 + column,
+        1,
+    )
+    assert page.locator("#chosen-facts dt").all_inner_texts() == ["Quality", "Grain 1"]
+    page.evaluate("choose(0)")
+    assert page.locator("#chosen-facts dt").all_inner_texts() == ["Quality", "Grain 0"]
+
+
+def test_the_table_of_a_map_counts_as_patterns_csv_does(written):
+    (table,) = view(written[1], written[0].parent)["tables"]
+    assert [name for name, _ in table["rows"]] == [str(100 + row) for row in range(ROWS)]
+    assert table["columns"] == [str(200 + column) for column in range(COLUMNS)]
 
 
 def test_keys_move_the_focus_and_a_reader_hears_the_point(page):
@@ -267,7 +284,8 @@ def test_patterns_that_are_no_scan_stand_in_order(browser, model, tmp_path):
     opened.goto(path.as_uri())
     opened.locator("#grid [role=gridcell]").focus()
     opened.keyboard.press("Control+End")
-    assert opened.locator("#chosen-title").inner_text() == "Pattern 5: 4.png"
+    assert opened.locator("#chosen-title").inner_text() == "Pattern 4: 4.png"
+    assert "pattern 4" in opened.locator('tr[data-pattern="4"] th').inner_text()
     context.close()
 
 

@@ -26,6 +26,8 @@ _NAMES = 20_000
 """Names of single files that the page keeps."""
 NOTHING, EMPTY = 255, 254
 """Codes of a point without an answer, and of a cell of the grid without a pattern."""
+NO_GRAIN = 0xFFFFFFFF
+"""In place of a grain's number where a pattern belongs to none."""
 UNSEEN = "#8a8f94"
 """Colour of a group that no pattern was answered with."""
 
@@ -85,6 +87,15 @@ def _shape(answer: SourceAnswer) -> tuple[int, int]:
     n = len(answer.identification)
     columns = int(np.ceil(np.sqrt(n)))
     return answer.scan_shape or (-(-n // columns), columns)
+
+
+def place_numbers(answer: SourceAnswer) -> tuple[list[int], list[int]]:
+    """Return the numbers of a map's rows and of its columns, as patterns.csv has them; from 0 where the source has none."""
+    rows, columns = _shape(answer)
+    source = answer.source
+    if source.rows is None or source.columns is None:
+        return list(range(rows)), list(range(columns))
+    return source.rows[::columns].tolist(), source.columns[:columns].tolist()
 
 
 def _grid(
@@ -153,12 +164,13 @@ def _grid(
         grid["band_command"] = _command(source.name, which, result, by_bands=True)
         if not spoken[kept].all():
             grid["spoken"] = _coded(filled(spoken[kept].astype(np.uint8), 0))
-    if answer.scan_shape is not None and source.rows is not None and source.columns is not None:
-        grid["row_numbers"] = source.rows[::columns][::stride].tolist()
-        grid["column_numbers"] = source.columns[:columns:stride].tolist()
+    if answer.scan_shape is not None:
+        row_numbers, column_numbers = place_numbers(answer)
+        grid["row_numbers"], grid["column_numbers"] = row_numbers[::stride], column_numbers[::stride]
     if answer.grains is not None and answer.grain_answers is not None:
         labels = answer.grains.labels[kept]
-        grid["grain"] = _coded(filled((labels + 1).astype("<u4"), 0))
+        # Numbers of the tables, from 0; NO_GRAIN where a pattern belongs to none.
+        grid["grain"] = _coded(filled(np.where(labels < 0, NO_GRAIN, labels).astype("<u4"), NO_GRAIN))
         groups = np.append(answer.grain_answers.answers, NO_ANSWER)[labels]
         best = np.append(answer.grain_answers.best, 0.0)[labels]
         grid["grain_group"] = _coded(filled(code[groups], EMPTY))

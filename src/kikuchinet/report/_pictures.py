@@ -60,7 +60,7 @@ def picture_rows(
     Returns
     -------
     list of dict
-        One a pattern. A pattern that cannot be read has no pictures, and ``unread`` says why.
+        One a pattern, with number, row and column as in patterns.csv. A pattern that cannot be read has no pictures, and ``unread`` says why.
     """
     identification = result.identification
     starts = np.cumsum([0, *(len(answer.identification) for answer in result.answers)])
@@ -74,7 +74,7 @@ def picture_rows(
         source = answer.source
         probabilities = identification.probabilities[position]
         leading = np.argsort(-probabilities, kind="stable")[:3]
-        place = f"pattern {int(source.indices[local]) + 1}"
+        place = f"pattern {int(source.indices[local])}"
         if answer.scan_shape is not None and source.rows is not None and source.columns is not None:
             place += f", row {int(source.rows[local])}, column {int(source.columns[local])}"
         row: dict[str, Any] = {

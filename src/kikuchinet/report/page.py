@@ -23,7 +23,7 @@ from kikuchinet.identification.files import REPORT_FILE, scan_files
 from kikuchinet.models import NO_ANSWER
 from kikuchinet.report import _words as words
 from kikuchinet.report._bands import band_drawings
-from kikuchinet.report._grids import page_data
+from kikuchinet.report._grids import page_data, place_numbers
 from kikuchinet.report._images import file_uri
 from kikuchinet.report._pictures import fitted_patterns, picture_rows
 from kikuchinet.report._samples import chosen
@@ -220,6 +220,7 @@ def _table(answer: SourceAnswer) -> dict[str, Any]:
     """Return a map as a table of at most 24 x 24 cells, each with the answer most frequent in its part of the map."""
     rows, columns = answer.scan_shape or (0, 0)
     groups = answer.identification.answers.reshape(rows, columns)
+    row_numbers, column_numbers = place_numbers(answer)
     height, width = -(-rows // _CELLS), -(-columns // _CELLS)
     cells = []
     for top in range(0, rows, height):
@@ -227,17 +228,17 @@ def _table(answer: SourceAnswer) -> dict[str, Any]:
         for left in range(0, columns, width):
             numbers, counts = np.unique(groups[top : top + height, left : left + width], return_counts=True)
             line.append(int(numbers[counts.argmax()]))
-        cells.append((_part(top, height, rows), line))
+        cells.append((_part(row_numbers[top : top + height]), line))
     return {
         "name": name_of(answer.source.name),
-        "columns": [_part(left, width, columns) for left in range(0, columns, width)],
+        "columns": [_part(column_numbers[left : left + width]) for left in range(0, columns, width)],
         "rows": cells,
         "whole": height == width == 1,
     }
 
 
-def _part(first: int, size: int, whole: int) -> str:
-    last = min(first + size, whole) - 1
+def _part(numbers: list[int]) -> str:
+    first, last = numbers[0], numbers[-1]
     return str(first) if last == first else f"{first}–{last}"
 
 

@@ -4,6 +4,7 @@
 const data = JSON.parse(document.getElementById("data").textContent);
 const NOTHING = 255;
 const EMPTY = 254;
+const NO_GRAIN = 0xffffffff;
 const element = (id) => document.getElementById(id);
 
 function bytes(text) {
@@ -168,8 +169,8 @@ function resize() {
 function where(at) {
   const row = Math.floor(at / grid.columns);
   const column = at % grid.columns;
-  if (!grid.scan) return `Pattern ${grid.index[at] + 1}`;
-  return `Row ${grid.row_numbers ? grid.row_numbers[row] : row}, column ${grid.column_numbers ? grid.column_numbers[column] : column}`;
+  if (!grid.scan) return `Pattern ${grid.index[at]}`;
+  return `Row ${grid.row_numbers[row]}, column ${grid.column_numbers[column]}`;
 }
 
 function answer(at) {
@@ -249,7 +250,7 @@ function bar(label, value, best) {
 function facts(at) {
   const [low, high] = grid.quality_range;
   const pairs = [["Quality", (low + ((high - low) * grid.quality[at]) / 255).toFixed(2)]];
-  if (grid.grain && grid.grain[at] > 0 && data.classes[grid.grain_group[at]]) {
+  if (grid.grain && grid.grain[at] !== NO_GRAIN && data.classes[grid.grain_group[at]]) {
     const group = data.classes[grid.grain_group[at]];
     pairs.push([`Grain ${grid.grain[at]}`, `${named(group, " (", ")")}, ${percent(grid.grain_probability[at] / 65535)}`]);
   }
@@ -283,8 +284,8 @@ function showPictures(at) {
 
 function command(at) {
   if (!grid.scan) return grid.commands ? grid.commands[at] : `${grid.python}[${grid.index[at]}]`;
-  const row = grid.row_numbers ? grid.row_numbers[Math.floor(at / grid.columns)] : Math.floor(at / grid.columns);
-  const column = grid.column_numbers ? grid.column_numbers[at % grid.columns] : at % grid.columns;
+  const row = grid.row_numbers[Math.floor(at / grid.columns)];
+  const column = grid.column_numbers[at % grid.columns];
   const read = grid.band_command && (!grid.spoken || grid.spoken[at]);
   return `${read ? grid.band_command : grid.command} --roi ${row}:${row + 1},${column}:${column + 1}`;
 }
