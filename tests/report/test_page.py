@@ -18,7 +18,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from kikuchinet.cli import app
-from kikuchinet.identification import IdentificationResult, SourceAnswer, write_results
+from kikuchinet.identification import IdentificationResult, SourceAnswer, identify, write_results
 from kikuchinet.identification.band_grains import BandShare
 from kikuchinet.identification.grains import Grains
 from kikuchinet.microscope import Detector
@@ -287,6 +287,28 @@ def test_patterns_that_are_no_scan_stand_in_order(browser, model, tmp_path):
     assert opened.locator("#chosen-title").inner_text() == "Pattern 4: 4.png"
     assert "pattern 4" in opened.locator('tr[data-pattern="4"] th').inner_text()
     context.close()
+
+
+def test_a_pattern_that_cannot_be_read_has_its_reason_and_no_picture(model, tmp_path):
+    rng = np.random.default_rng(4)
+    for i in range(3):
+        picture = (rng.random((60, 80)) * 255).astype(np.uint8)
+        Image.fromarray(picture).save(tmp_path / f"{i}.png")
+    cut = (tmp_path / "0.png").read_bytes()
+    (tmp_path / "0.png").write_bytes(cut[: len(cut) // 2])
+    result = identify(tmp_path, model, on_error="skip")
+    assert np.asarray(result.answers[0].source[0]).shape == (60, 80)
+    shown_of = view(result, tmp_path, model)
+    (source,) = shown_of["inputs"]
+    assert source["pixels"] == "60 × 80"
+    first, second, _ = shown_of["samples"]
+    assert first["recorded"] == first["heat"] == ""
+    assert first["unread"]
+    assert first["reason"] == f"cannot be read: {first['unread']}"
+    assert second["recorded"]
+    assert second["unread"] == ""
+    page = write_report(result, tmp_path, model).read_text(encoding="utf-8")
+    assert page.count('data-kind="recorded"') == 2
 
 
 def test_the_page_of_a_large_scan_is_bounded(written, model, tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,9 @@ from kikuchinet.identification.result import SourceAnswer
 from kikuchinet.models import ModelCard
 from kikuchinet.models.space_group_model import answers
 from kikuchinet.patterns import PatternSource
+
+UNREADABLE = "cannot be read: "
+"""Reason why a pattern that could not be read has no answer, before the cause."""
 
 
 def joined(
@@ -58,7 +62,7 @@ def joined(
         if failed:
             reasons = list(identification.reasons)
             for index, error in failed.items():
-                reasons[index] = f"cannot be read: {error.cause}"
+                reasons[index] = f"{UNREADABLE}{error.cause}"
             identification = replace(identification, reasons=tuple(reasons))
             source = _mended(source, failed)
         found.append(SourceAnswer(source, identification, quality))
@@ -90,12 +94,21 @@ def _summary(source: PatternSource, failed: Mapping[int, InputError]) -> InputEr
 
 
 def _mended(source: PatternSource, failed: Mapping[int, InputError]) -> PatternSource:
-    """Return a source that is black where it could not be read, for whoever looks at patterns afterwards."""
+    """Return a source that is black where it could not be read, for whoever looks at patterns afterwards.
+
+    What is black has the size and type of the first pattern that can be read.
+    """
+    first_readable = next(index for index in range(len(source)) if index not in failed)
+
+    @cache
+    def black() -> NDArray[Any]:
+        return np.zeros_like(source[first_readable])
 
     def read(first: int, last: int) -> list[NDArray[Any]]:
-        if any(first <= index < last for index in failed):
-            return list(source.salvage(first, last)[0])
-        return list(source.patterns(first, last))
+        if not any(first <= index < last for index in failed):
+            return list(source.patterns(first, last))
+        images = source.salvage(first, last)[0]
+        return [black() if i in failed else image for i, image in enumerate(images, start=first)]
 
     # The source divides by the background itself.
     return replace(source, read=read, static_background=None)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kikuchinet.errors import InputError
 from kikuchinet.identification import IdentificationResult
+from kikuchinet.identification.gather import UNREADABLE
 from kikuchinet.patterns import preprocess
 from kikuchinet.report._images import heat, stretched
 from kikuchinet.report._text import shown
@@ -60,7 +60,8 @@ def picture_rows(
     Returns
     -------
     list of dict
-        One a pattern, with number, row and column as in patterns.csv. A pattern that cannot be read has no pictures, and ``unread`` says why.
+        One a pattern, with number, row and column as in patterns.csv. A pattern that cannot be read has no pictures, and
+        ``unread`` says why.
     """
     identification = result.identification
     starts = np.cumsum([0, *(len(answer.identification) for answer in result.answers)])
@@ -93,11 +94,11 @@ def picture_rows(
             "heat_of": named(identification.classes[int(leading[0])], identification.classes),
             "fitted": fitted.get(position),
         }
-        try:
-            image = np.asarray(source[local])
-        except InputError as error:
-            row["unread"] = shown(error.cause)
+        if row["reason"].startswith(UNREADABLE):
+            # The source has a black stand-in for it.
+            row["unread"] = shown(row["reason"].removeprefix(UNREADABLE))
         else:
+            image = np.asarray(source[local])
             prepared[len(rows)] = preprocess(image[None], size=result.card.size)[0]
             row["recorded"] = stretched(image, _PIXELS)
             row["seen"] = stretched(prepared[len(rows)])

@@ -17,9 +17,9 @@ from kikuchinet._files import atomic_path
 from kikuchinet._version import __version__
 from kikuchinet.crystal import OUTSIDE, ladder
 from kikuchinet.crystal.outside import answer_symbol, listed_classes, outside_name
-from kikuchinet.errors import InputError
 from kikuchinet.identification import IdentificationResult, SourceAnswer
 from kikuchinet.identification.files import REPORT_FILE, scan_files
+from kikuchinet.identification.gather import UNREADABLE
 from kikuchinet.models import NO_ANSWER
 from kikuchinet.report import _words as words
 from kikuchinet.report._bands import band_drawings
@@ -174,10 +174,11 @@ def _what(result: IdentificationResult) -> str:
 
 def _input(answer: SourceAnswer) -> dict[str, Any]:
     shape = answer.scan_shape
-    try:
-        pixels = "{} × {}".format(*np.asarray(answer.source[0]).shape)
-    except InputError:
-        pixels = "cannot be read"
+    # Of a source at least one pattern could be read; what stands for the others is none.
+    first = next(
+        k for k, reason in enumerate(answer.identification.reasons) if not reason.startswith(UNREADABLE)
+    )
+    pixels = "{} × {}".format(*np.asarray(answer.source[first]).shape)
     return {
         "name": name_of(answer.source.name),
         "patterns": len(answer.identification),
