@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import kikuchinet as kn
 from kikuchinet.errors import InputError
 from kikuchinet.identification import crystal_map
+from kikuchinet.identification.maps import save_map
+from kikuchinet.identification.result import SourceAnswer
+from kikuchinet.models import Identification
 from kikuchinet.patterns import PatternSource
 
 
@@ -84,3 +88,19 @@ def test_steps_and_their_unit_reach_the_crystal_map(model):
     assert made.scan_unit == "um"
     np.testing.assert_allclose(made.x, columns * 0.25)
     np.testing.assert_allclose(made.y, rows * 0.5)
+
+
+@pytest.mark.parametrize("shape", [(1000, 3), (3, 1000), (40, 40), (60, 10)])
+def test_the_map_of_a_long_scan_is_bounded_and_seen(tmp_path, shape):
+    n = shape[0] * shape[1]
+    groups = np.where(np.arange(n) < n // 2, 225, 229)
+    values = np.where(groups[:, None] == [225, 229], 0.9, 0.1)
+    source = PatternSource("scan", ["scan"] * n, lambda a, b: [np.eye(16)] * (b - a), shape)
+    answer = SourceAnswer(source, Identification((225, 229), values, groups, ("",) * n), np.zeros(n))
+    save_map(answer, tmp_path / "map.png", {225: "#ff0000", 229: "#0000ff"})
+    picture = np.asarray(Image.open(tmp_path / "map.png").convert("RGB")).astype(int)
+    assert max(picture.shape) < 2000
+    red = (picture == [255, 0, 0]).all(axis=2)
+    # The legend's red patch is smaller than this.
+    assert red.sum(axis=0).max() > 60
+    assert red.sum(axis=1).max() > 55

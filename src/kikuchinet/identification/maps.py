@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 _NUMBERED_CELLS = 150
 """Maps with fewer cells than this carry the number of the space group in every cell."""
+_PANEL, _NARROWEST, _THINNEST = 4.6, 1.6, 0.4
+"""Longer side of a map in map.png, the least room for the shorter one, and the least that it is drawn true to scale with, in
+inches."""
 _OUTSIDE_COLOUR = "#000000"
 """Of points outside the model's groups: darker than the darkest group's, so that it stands apart in grey as well."""
 _MARKS = {NO_ANSWER: "–", OUTSIDE: "out"}
@@ -168,7 +171,8 @@ def save_map(answer: SourceAnswer, path: Path, colours: Mapping[int, str]) -> No
 
     Notes
     -----
-    Small maps carry the numbers in their cells, "out" for outside.
+    Small maps carry the numbers in their cells, "out" for outside. The picture's size is bounded whatever the scan's is: the
+    points of a scan that is more than eleven times as long as wide, or as wide as long, are drawn out.
     """
     from matplotlib.figure import Figure
 
@@ -177,11 +181,14 @@ def save_map(answer: SourceAnswer, path: Path, colours: Mapping[int, str]) -> No
     best = answer.identification.probabilities.max(axis=1).reshape(rows, columns)
     picture = coloured(groups, colours)
 
-    aspect = rows / columns
-    panel = 4.6 if aspect <= 1 else max(4.6 / aspect, 1.6)
-    figure = Figure(figsize=(2 * panel + 2.4, panel * aspect + 1.15), dpi=150, layout="constrained")
+    ratio = rows / columns
+    width, height = (_PANEL, _PANEL * ratio) if ratio <= 1 else (_PANEL / ratio, _PANEL)
+    # A panel thinner than can be seen is filled: the points of a long scan are drawn out, not the picture.
+    aspect = "equal" if min(width, height) >= _THINNEST else "auto"
+    size = (2 * max(width, _NARROWEST) + 2.4, max(height, _NARROWEST) + 1.15)
+    figure = Figure(figsize=size, dpi=150, layout="constrained")
     phases, certainty = figure.subplots(1, 2)
-    phases.imshow(picture, interpolation="nearest")
+    phases.imshow(picture, interpolation="nearest", aspect=aspect)
     phases.set_title("Space group", fontsize=11)
     phases.legend(
         handles=legend(groups, colours, answer.identification.classes),
@@ -193,7 +200,7 @@ def save_map(answer: SourceAnswer, path: Path, colours: Mapping[int, str]) -> No
     )
     if rows * columns <= _NUMBERED_CELLS:
         _number_cells(phases, groups, picture)
-    image = certainty.imshow(best, cmap="gray", vmin=0.0, vmax=1.0, interpolation="nearest")
+    image = certainty.imshow(best, cmap="gray", vmin=0.0, vmax=1.0, interpolation="nearest", aspect=aspect)
     certainty.set_title("Probability of the likeliest group", fontsize=11)
     figure.colorbar(image, ax=certainty, shrink=0.85, pad=0.02)
     for axes in (phases, certainty):
