@@ -15,9 +15,11 @@ from kikuchinet.diffraction import MasterPattern
 from kikuchinet.errors import InputError
 from kikuchinet.identification import find_grains, read_grain_map
 from kikuchinet.identification.grains import Grains, pool_grains
+from kikuchinet.identification.maps import crystal_map
 from kikuchinet.identification.phases import find_phases
+from kikuchinet.identification.result import IdentificationResult, SourceAnswer
 from kikuchinet.microscope import project_batch
-from kikuchinet.models import Identification
+from kikuchinet.models import Identification, load_model
 from kikuchinet.patterns import PatternSource, Region, select
 
 SHAPE = (14, 18)
@@ -97,6 +99,23 @@ def test_pooling_is_the_models_own_grain_by_grain():
         assert pooled.patterns[grain] == members.sum()
     phases = find_phases(pooled, Grains(labels))
     assert sum(phase.fraction for phase in phases) == pytest.approx((labels >= 0).mean())
+
+
+def test_a_grain_that_shows_nothing_has_no_probability_in_any_table(tiny_model):
+    values = np.array([[0.9, 0.05, 0.05]] * 2 + [[1 / 3] * 3] * 2)
+    said = Identification(
+        (221, 225, 229), values, np.array([221, 221, 0, 0]), ("", "", "no contrast", "no contrast")
+    )
+    rows, columns = np.divmod(np.arange(4), 2)
+    source = PatternSource("scan", ["scan"] * 4, lambda a, b: [np.eye(16)] * (b - a), (2, 2), rows, columns)
+    answer = SourceAnswer(source, said, np.zeros(4), Grains(np.array([0, 0, 1, 1])))
+    table = answer.grain_table
+    of_grains = ["probability", *(name for name in table if name.endswith("_probability"))]
+    assert "crystal_system_probability" in of_grains
+    assert table[of_grains].notna().to_numpy().tolist() == [[True] * len(of_grains), [False] * len(of_grains)]
+    patterns = IdentificationResult((answer,), load_model(tiny_model, device="cpu").card).patterns
+    assert patterns["grain_probability"].notna().tolist() == [True, True, False, False]
+    assert crystal_map(answer).prop["grain_probability"].tolist()[2:] == [0.0, 0.0]
 
 
 def test_a_given_grain_map(tmp_path, master, truth):

@@ -31,7 +31,7 @@ def grain_table(answer: SourceAnswer) -> pd.DataFrame:
         Columns ``source, grain, patterns, row, column`` (the grain's centre of mass in the whole scan), ``quality`` (mean),
         ``space_group, symbol, probability`` (pooled over the grain; empty where no pattern shows anything, 0 and its name
         for outside), the deepest sure step as ``sure_level, sure_value``, who answered as ``answered_by`` (bands or whole
-        pattern), and ``LEVEL, LEVEL_probability`` for each further step of the ladder.
+        pattern), and ``LEVEL, LEVEL_probability`` for each further step of the ladder, empty where ``probability`` is.
     """
     import pandas as pd
 
@@ -62,7 +62,7 @@ def grain_table(answer: SourceAnswer) -> pd.DataFrame:
         "symbol": [
             "" if group == NO_ANSWER else answer_symbol(group, found.classes) for group in groups.tolist()
         ],
-        "probability": found.best.round(6),
+        "probability": pd.Series(found.best.round(6)).mask(~seen),
         "sure_level": names,
         "sure_value": values,
         "answered_by": answered_by(found.by_bands, grains.count),
@@ -71,5 +71,6 @@ def grain_table(answer: SourceAnswer) -> pd.DataFrame:
         options, sums = level_probabilities(found.probabilities, found.classes, level)
         best = sums.argmax(axis=1)
         columns[level] = np.where(seen, np.asarray(options, dtype=object)[best], "")
-        columns[f"{level}_probability"] = np.minimum(sums[np.arange(len(sums)), best], 1.0).round(6)
+        highest = np.minimum(sums[np.arange(len(sums)), best], 1.0)
+        columns[f"{level}_probability"] = pd.Series(highest.round(6)).mask(~seen)
     return pd.DataFrame(columns)

@@ -52,8 +52,8 @@ def crystal_map(
         One phase per space group found, named by its symbol; points without an answer are "not indexed" (phase -1). Points
         outside the model's groups are the last phase, which has the name of the outside and no space group.
         Properties ``probability``, ``second_space_group``, ``second_probability`` and ``quality``; with grains ``grain``,
-        ``grain_space_group`` (0: none; of models with a class 0, which is outside, -1: none) and ``grain_probability``;
-        ``correlation`` and ``fitted``. **The network knows no orientations: where ``fitted`` is 0, the rotation is the
+        ``grain_space_group`` (0: none; of models with a class 0, which is outside, -1: none) and ``grain_probability`` (0:
+        none); ``correlation`` and ``fitted``. **The network knows no orientations: where ``fitted`` is 0, the rotation is the
         identity and means nothing.** Coordinates are in the source's unit, or count scan steps where its step is unknown.
     """
     from orix.crystal_map import CrystalMap, Phase, PhaseList
@@ -80,7 +80,7 @@ def crystal_map(
         of_grain, sure = np.full(n, none, dtype=np.int32), np.zeros(n)
         answers = answer.grain_answers.answers
         of_grain[belongs] = np.where(answers == NO_ANSWER, none, answers)[labels[belongs]]
-        sure[belongs] = answer.grain_answers.best[labels[belongs]]
+        sure[belongs] = np.where(answers == NO_ANSWER, 0.0, answer.grain_answers.best)[labels[belongs]]
         prop |= {"grain": labels, "grain_space_group": of_grain, "grain_probability": sure}
     if orientations is not None:
         prop["fitted"] = orientations.indexed.astype(np.int32)
