@@ -14,11 +14,20 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+from orix.quaternion import Rotation
 from PIL import Image
 from typer.testing import CliRunner
 
+import kikuchinet as kn
 from kikuchinet.cli import app
-from kikuchinet.identification import IdentificationResult, SourceAnswer, identify, write_results
+from kikuchinet.identification import (
+    CandidateFit,
+    IdentificationResult,
+    PhaseFit,
+    SourceAnswer,
+    identify,
+    write_results,
+)
 from kikuchinet.identification.band_grains import BandShare
 from kikuchinet.identification.grains import Grains
 from kikuchinet.microscope import Detector
@@ -134,6 +143,33 @@ def test_the_table_of_a_map_counts_as_patterns_csv_does(written):
     (table,) = view(written[1], written[0].parent)["tables"]
     assert [name for name, _ in table["rows"]] == [str(100 + row) for row in range(ROWS)]
     assert table["columns"] == [str(200 + column) for column in range(COLUMNS)]
+
+
+def test_orientations_are_called_unknown_only_where_they_are(written):
+    path, result = written
+
+    def caption(fits):
+        (shown_map,) = view(replace(result, fits=fits), path.parent)["maps"]
+        return shown_map["caption"]
+
+    def fitted(places):
+        n = len(places)
+        fit = CandidateFit(
+            kn.crystals["Ni"],
+            "library",
+            0.5,
+            Rotation.from_euler(np.tile([[30.0, 40.0, 50.0]], (n, 1)), degrees=True),
+            np.tile([0.5, 0.5, 0.6], (n, 1)),
+            np.full(n, 0.4),
+            np.full(n, 20.0),
+        )
+        return (PhaseFit(0, 225, places, (fit,), Detector((40, 40)), "given"),)
+
+    assert "Orientations are not known and stand there as identity." in caption(())
+    some = caption(fitted(np.arange(3)))
+    assert "not known" not in some
+    assert "known for the 3 patterns to which a crystal was fitted" in some
+    assert "identity" not in caption(fitted(np.arange(ROWS * COLUMNS)))
 
 
 def test_keys_move_the_focus_and_a_reader_hears_the_point(page):

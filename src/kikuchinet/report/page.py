@@ -189,8 +189,9 @@ def _input(answer: SourceAnswer) -> dict[str, Any]:
 
 def _maps(result: IdentificationResult, folder: Path) -> list[dict[str, Any]]:
     maps = []
-    scans = [answer for answer in result.answers if answer.scan_shape is not None]
-    for number, answer in enumerate(scans, start=1):
+    scans = [(k, answer) for k, answer in enumerate(result.answers) if answer.scan_shape is not None]
+    for number, (which, answer) in enumerate(scans, start=1):
+        known = result.orientations(which).indexed
         picture, crystal_map = scan_files(number)
         groups, counts = np.unique(answer.identification.answers, return_counts=True)
         names = [
@@ -206,11 +207,22 @@ def _maps(result: IdentificationResult, folder: Path) -> list[dict[str, Any]]:
                 "alt": f"Map of {rows} by {columns} points, space groups on the left: {', '.join(parts)}; on the right "
                 "the probability of the likeliest group.",
                 "caption": f"Left: space group of every point; white where there is no answer. Right: probability of "
-                f"the likeliest group. The same as {picture}; {crystal_map} holds the numbers for orix. Orientations "
-                "are not known and stand there as identity.",
+                f"the likeliest group. The same as {picture}; {crystal_map} holds the numbers for orix. "
+                + _orientations_said(int(known.sum()), len(known)),
             }
         )
     return maps
+
+
+def _orientations_said(known: int, points: int) -> str:
+    if not known:
+        return "Orientations are not known and stand there as identity."
+    if known == points:
+        return "Orientations there are those of the fitted crystals."
+    return (
+        f"Orientations are known for the {words.patterns(known)} to which a crystal was fitted, and stand there as identity "
+        "for all others."
+    )
 
 
 _CELLS = 24
