@@ -12,6 +12,7 @@ import kikuchinet as kn
 from kikuchinet.errors import InputError
 from kikuchinet.identification import identify_signal
 from kikuchinet.identification.result import IdentificationResult
+from kikuchinet.patterns.signals import signal_source
 
 
 @pytest.fixture(scope="module")
@@ -62,3 +63,22 @@ def test_one_pattern_a_line_and_plain_hyperspy(model, nickel):
     assert kn.identify(plain, model).shape == (3, 3)
     with pytest.raises(InputError, match="signal axes"):
         identify_signal(hs.signals.Signal1D(np.zeros((3, 4))), model)
+
+
+def test_steps_unit_and_direction_of_lines(model, nickel):
+    step = nickel.axes_manager["x"].scale
+    for line in (nickel.inav[:, 1], nickel.inav[:, 1:2]):
+        row = kn.identify(line, model)
+        assert (row.shape, row.scan_unit) == ((3,), "um")
+        np.testing.assert_allclose(row.x, step * np.arange(3))
+    column = kn.identify(nickel.inav[1:2, :], model)
+    assert (column.shape, column.scan_unit) == ((3,), "um")
+    np.testing.assert_allclose(column.y, nickel.axes_manager["y"].scale * np.arange(3))
+
+
+def test_a_signal_that_is_not_calibrated_has_no_step(model, nickel):
+    plain = hs.signals.Signal2D(np.asarray(nickel.data))
+    assert signal_source(plain).step is None
+    made = kn.identify(plain, model)
+    assert (made.scan_unit, made.dx, made.dy) == ("px", 1.0, 1.0)
+    assert kn.identify(plain.inav[:, 0], model).scan_unit == "px"

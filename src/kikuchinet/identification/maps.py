@@ -40,7 +40,7 @@ def crystal_map(
     Parameters
     ----------
     answer
-        The answers of a source. Patterns that fill no two-dimensional map stand in a row.
+        The answers of a source. Patterns that are no scan stand in a row.
     orientations
         Of crystals fitted to its patterns, if there are any.
     rotations
@@ -54,7 +54,8 @@ def crystal_map(
         Properties ``probability``, ``second_space_group``, ``second_probability`` and ``quality``; with grains ``grain``,
         ``grain_space_group`` (0: none; of models with a class 0, which is outside, -1: none) and ``grain_probability``
         (0: none); ``correlation`` and ``fitted``. **The network knows no orientations: where ``fitted`` is 0, the rotation is
-        the identity and means nothing.** Coordinates are in the source's unit, or count scan steps where its step is unknown.
+        the identity and means nothing.** Coordinates are in the source's unit, or count scan steps where it is not known.
+        A scan of one row or one column is a line: orix has no axis of a single point.
     """
     from orix.crystal_map import CrystalMap, Phase, PhaseList
     from orix.quaternion import Rotation
@@ -65,7 +66,7 @@ def crystal_map(
     for number, group in enumerate(found):
         phase_id[groups == group] = number
     n = len(groups)
-    x, y, unit = (np.arange(n), None, "px") if answer.scan_shape is None else coordinates(answer)
+    x, y, unit = _places(answer)
     frame = answer.identification.to_frame(quality=answer.quality)
     prop = {
         "probability": frame["probability"].to_numpy(dtype=float),
@@ -112,18 +113,39 @@ def _ordered(answers: NDArray[np.int64]) -> list[int]:
 
 def coordinates(answer: SourceAnswer) -> tuple[NDArray[np.float64], NDArray[np.float64], str]:
     """Return x and y, (n,), of a scan's points from its first one, and their unit."""
-    rows, columns = map_shape(answer)
-    row, column = np.divmod(np.arange(rows * columns), columns)
-    step, unit = _step(answer)
-    return column * step[1], row * step[0], unit
+    return _coordinates(answer, map_shape(answer))
 
 
-def _step(answer: SourceAnswer) -> tuple[tuple[float, float], str]:
-    """Step between rows and between columns, and its unit."""
+def _places(answer: SourceAnswer) -> tuple[NDArray[np.float64], NDArray[np.float64] | None, str]:
+    """Return x, y and their unit for any source; y is None in a row."""
+    shape = answer.source.navigation_shape
+    if shape is None:
+        return np.arange(len(answer.identification), dtype=float), None, "px"
+    rows, columns = shape if len(shape) == 2 else (1, *shape)
+    x, y, unit = _coordinates(answer, (rows, columns))
+    return x, y if rows > 1 else None, unit
+
+
+def _coordinates(
+    answer: SourceAnswer, shape: tuple[int, int]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], str]:
+    row, column = np.divmod(np.arange(shape[0] * shape[1]), shape[1])
+    (down, right), unit = _step(answer, shape)
+    return column * right, row * down, unit
+
+
+def _step(answer: SourceAnswer, shape: tuple[int, int]) -> tuple[tuple[float, float], str]:
+    """Step between rows and between columns, and its unit; 0 along an axis of a single point, of which it means nothing."""
     step = answer.source.step
-    if step is None or not all(np.isfinite(step)) or min(step) <= 0.0:
+    if step is None:
         return (1.0, 1.0), "px"
-    return step, answer.source.step_unit
+    down, right = (one if points > 1 else 0.0 for one, points in zip(step, shape, strict=True))
+    if any(
+        points > 1 and not (np.isfinite(one) and one > 0.0)
+        for one, points in zip((down, right), shape, strict=True)
+    ):
+        return (1.0, 1.0), "px"
+    return (down, right), answer.source.step_unit
 
 
 def save_crystal_map(answer: SourceAnswer, path: Path, orientations: Orientations | None = None) -> None:

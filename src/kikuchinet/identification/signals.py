@@ -98,7 +98,8 @@ def identify_signal(
     Returns
     -------
     orix.crystal_map.CrystalMap
-        Of the signal's navigation shape, with its steps. Phases are space groups; points without an answer are "not
+        Of the signal's navigation shape, with its steps and their unit; axes of a single point are left out, as orix has
+        none, and steps are counted where the signal has no unit. Phases are space groups; points without an answer are "not
         indexed". Properties: ``probability`` (of the likeliest group), ``probability_N`` of every space group N that the
         model knows, ``probability_outside`` where it has a class for all others, ``crystal_system_probability`` and the like
         for each step of the ladder (of the likeliest value, of which outside is one), ``second_space_group``,

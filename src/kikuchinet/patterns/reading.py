@@ -309,12 +309,13 @@ def _belonging_background(
 
 
 def _step(signal: Any, scan: tuple[int, ...]) -> tuple[tuple[float, float] | None, str]:
-    """Return the scan's step (between rows, between columns) and its unit."""
+    """Return the scan's step (between rows, between columns) and its unit; None where the signal is not calibrated."""
     axes = signal.axes_manager.navigation_axes
-    if not scan or not axes:
+    # HyperSpy gives an axis without a unit the scale 1, which says nothing.
+    if not scan or not axes or not isinstance(axes[0].units, str):
         return None, "um"
     scales = [float(axis.scale) for axis in axes]  # fastest first
-    unit = str(axes[0].units)
+    unit = axes[0].units
     return (scales[1] if len(scales) > 1 else scales[0], scales[0]), "um" if unit in (
         "um",
         "µm",
