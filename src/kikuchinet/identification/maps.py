@@ -53,8 +53,8 @@ def crystal_map(
         outside the model's groups are the last phase, which has the name of the outside and no space group.
         Properties ``probability``, ``second_space_group``, ``second_probability`` and ``quality``; with grains ``grain``,
         ``grain_space_group`` (0: none; of models with a class 0, which is outside, -1: none) and ``grain_probability``
-        (0: none); ``correlation`` and ``fitted``. **The network knows no orientations: where ``fitted`` is 0, the rotation is
-        the identity and means nothing.** Coordinates are in the source's unit, or count scan steps where it is not known.
+        (0: none); ``correlation`` and ``fitted``. **The network knows no orientations: where ``fitted`` is 0, the rotation
+        is the identity and means nothing.** Coordinates are in the source's unit, or count scan steps where it is not known.
         A scan of one row or one column is a line: orix has no axis of a single point.
     """
     from orix.crystal_map import CrystalMap, Phase, PhaseList
