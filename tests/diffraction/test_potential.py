@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from dataclasses import replace
 
 import gemmi
@@ -88,3 +89,20 @@ def test_each_site_has_its_own_debye_waller_factor() -> None:
     expected = 4.0 * relativistic_factor(20.0) * 0.1 * (parts[0] + sign * parts[1])
     # The two tables differ by a few per cent; exchanging the two factors changes (331) by a third.
     np.testing.assert_allclose(structure_factors(crystal, hkl).real, expected, rtol=0.06)
+
+
+def test_memory_does_not_grow_with_the_number_of_sites() -> None:
+    def peak(sites: int) -> tuple[int, int]:
+        """Bytes at most, and bytes of the table itself."""
+        atoms = tuple(Site("Fe", (k / sites, 0.3, 0.1), 1.0, 0.005, "") for k in range(sites))
+        crystal = Crystal("X", 0.8, 0.8, 0.8, 90.0, 90.0, 90.0, 1, "P 1", atoms)
+        crystal_potential(crystal, 20.0, 0.1)
+        tracemalloc.start()
+        try:
+            potential = crystal_potential(crystal, 20.0, 0.1)
+            return tracemalloc.get_traced_memory()[1], potential.u.nbytes
+        finally:
+            tracemalloc.stop()
+
+    few, box = peak(2)
+    assert peak(20)[0] < few + 2 * box

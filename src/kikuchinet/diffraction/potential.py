@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -129,10 +130,12 @@ class CrystalPotential:
         return table[h, k, l]
 
 
-def _phase_sums(crystal: Crystal, extent: NDArray[np.int64]) -> list[NDArray[np.complex128]]:
-    """Σ_j exp(-2πi h·r_j) for the atoms of each site, as boxes; one product of matrices each."""
+def _phase_sums(crystal: Crystal, extent: NDArray[np.int64]) -> Iterator[NDArray[np.complex128]]:
+    """Σ_j exp(-2πi h·r_j) for the atoms of each site, as boxes; one product of matrices each.
+
+    One box at a time: all of them together fill the memory of a large cell with many sites.
+    """
     atoms = crystal.atoms()
-    boxes = []
     for site in range(len(crystal.sites)):
         positions = atoms.positions[atoms.site_index == site]
         waves = [
@@ -140,8 +143,7 @@ def _phase_sums(crystal: Crystal, extent: NDArray[np.int64]) -> list[NDArray[np.
             for axis, m in enumerate(extent)
         ]
         plane = (waves[0][:, None, :] * waves[1][None, :, :]).reshape(-1, len(positions))
-        boxes.append((plane @ waves[2].T).reshape([2 * m + 1 for m in extent]))
-    return boxes
+        yield (plane @ waves[2].T).reshape([2 * m + 1 for m in extent])
 
 
 def _site_parameters(crystal: Crystal) -> list[tuple[int, float, float]]:
