@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import kikuchipy
 import numpy as np
 import pytest
@@ -141,6 +143,23 @@ def test_the_pattern_centre_moves_as_the_beam_does():
     assert pdist(centers[:, :, 1:].reshape(-1, 2)).max() > 0
 
 
+def test_without_azimuth_and_twist_the_centres_are_kikuchipys():
+    settings = ScanSettings((4, 7), step_um=100.0, px_size_um=500.0)
+    theirs = DETECTOR.to_kikuchipy().extrapolate_pc(
+        pc_indices=[1.5, 3.0], navigation_shape=(4, 7), step_sizes=(100.0, 100.0), px_size=500.0, binning=1
+    )
+    np.testing.assert_allclose(scan_centers(DETECTOR, settings), theirs.pc.reshape(-1, 3), atol=1e-12)
+
+
+def test_the_screen_stays_where_it_is_whatever_its_angles():
+    detector = replace(DETECTOR, azimuthal_deg=8.0, twist_deg=30.0, sample_tilt_deg=60.0)
+    x, y, z = scan_centers(detector, ScanSettings((3, 5), step_um=100.0, px_size_um=500.0)).T
+    row, column = (part.ravel() for part in np.indices((3, 5)))
+    beam = 100.0 * np.column_stack([-row, -column, 0 * row])
+    corner = 500.0 * np.column_stack([-48 * x, 40 * y, 40 * z]) @ detector.detector_to_sample.T
+    np.testing.assert_allclose(beam + corner - (beam + corner)[0], 0.0, atol=1e-6)
+
+
 def test_the_same_seed_gives_the_same_scan(scan, masters, tmp_path):
     path, manifest, _ = scan
     again, _ = simulate_scan(masters, tmp_path / "scan.h5", SETTINGS, DETECTOR, progress=False)
@@ -161,3 +180,16 @@ def test_what_makes_no_sense_is_refused(masters, tmp_path):
     with pytest.raises(InputError, match="none of"):
         ScanSettings((3, 3), camera="telephone")
     assert not list(tmp_path.iterdir())
+
+
+def test_the_file_says_the_detectors_tilts_and_the_patterns_follow_them(masters, tmp_path):
+    settings = ScanSettings((2, 3), camera="good", quality=1.0, resolution_nm=0.0, seed=3)
+    plain = Detector((40, 48), (0.48, 0.3, 0.6), tilt_deg=4.0, sample_tilt_deg=65.0, azimuthal_deg=3.0)
+    twisted = replace(plain, twist_deg=30.0)
+    for name, detector in (("plain", plain), ("twisted", twisted)):
+        simulate_scan(masters, tmp_path / f"{name}.h5", settings, detector, progress=False)
+    opened = {name: kikuchipy.load(tmp_path / f"{name}.h5") for name in ("plain", "twisted")}
+    found = opened["twisted"].detector
+    assert (found.tilt, found.azimuthal, found.twist, found.sample_tilt) == (4.0, 3.0, 30.0, 65.0)
+    first, second = (signal.data.reshape(6, -1).astype(float) for signal in opened.values())
+    assert max(np.corrcoef(a, b)[0, 1] for a, b in zip(first, second, strict=True)) < 0.9

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 PATTERNS = "Scan 1/EBSD/Data/patterns"
 SAMPLE_TILT_DEG = 70.0
-"""One file has one sample tilt; 70 degrees is the paper's and nearly everybody's."""
+"""Where no other is given; 70 degrees is the paper's and nearly everybody's."""
 BLOCK = 32
 """Patterns in a chunk of a file."""
 
@@ -37,6 +37,9 @@ def write_header(
     centers: NDArray[np.float64],
     detector_tilt_deg: float,
     *,
+    sample_tilt_deg: float = SAMPLE_TILT_DEG,
+    azimuthal_deg: float = 0.0,
+    twist_deg: float = 0.0,
     scan_shape: tuple[int, int] | None = None,
     step_um: float = 1.0,
     crystal_map: CrystalMap | None = None,
@@ -53,6 +56,8 @@ def write_header(
         (n, 3) pattern centres, Bruker's convention.
     detector_tilt_deg
         Tilt of the detector.
+    sample_tilt_deg, azimuthal_deg, twist_deg
+        The other angles of `Detector`.
     scan_shape
         Rows and columns of the scan; one row if not given.
     step_um
@@ -65,7 +70,7 @@ def write_header(
     rows, columns = scan_shape or (1, len(centers))
     header = file.create_group("Scan 1/EBSD/Header")
     numbers: dict[str, float] = {
-        "azimuth_angle": 0.0,
+        "azimuth_angle": azimuthal_deg,
         "binning": 1.0,
         "detector_pixel_size": 1.0,
         "elevation_angle": detector_tilt_deg,
@@ -73,11 +78,11 @@ def write_header(
         "n_rows": rows,
         "pattern_height": shape[0],
         "pattern_width": shape[1],
-        "sample_tilt": SAMPLE_TILT_DEG,
+        "sample_tilt": sample_tilt_deg,
         "static_background": -1,
         "step_x": step_um,
         "step_y": step_um if rows > 1 else 1,
-        "twist_angle": 0.0,
+        "twist_angle": twist_deg,
     }
     for name, number in numbers.items():
         header[name] = np.array([number])

@@ -146,6 +146,9 @@ def simulate_scan(
             detector.shape,
             centers,
             detector.tilt_deg,
+            sample_tilt_deg=detector.sample_tilt_deg,
+            azimuthal_deg=detector.azimuthal_deg,
+            twist_deg=detector.twist_deg,
             scan_shape=settings.shape,
             step_um=settings.step_um,
             crystal_map=grains.to_crystal_map(known),
@@ -160,19 +163,20 @@ def simulate_scan(
 def scan_centers(detector: Detector, settings: ScanSettings) -> NDArray[np.float64]:
     """Return the pattern centres (n, 3), Bruker's convention, of the points of a scan, row by row.
 
-    kikuchipy's `EBSDDetector.extrapolate_pc`, after S. Singh, F. Ram, M. De Graef, J. Appl. Cryst. 50 (2017) 1664,
-    appendix A.
+    The screen stays where it is and the beam moves, along the sample's -y in a row and along its -x from row to row. With
+    neither azimuth nor twist this is the plane of S. Singh, F. Ram, M. De Graef, J. Appl. Cryst. 50 (2017) 1664, appendix
+    A, and kikuchipy's `EBSDDetector.extrapolate_pc`.
     """
     rows, columns = settings.shape
     px_size = settings.px_size_um or 1e3 * _SCREEN_MM / detector.shape[0]
-    spread = detector.to_kikuchipy().extrapolate_pc(
-        pc_indices=[(rows - 1) / 2, (columns - 1) / 2],
-        navigation_shape=settings.shape,
-        step_sizes=(settings.step_um, settings.step_um),
-        px_size=px_size,
-        binning=1,
-    )
-    return np.asarray(spread.pc, dtype=np.float64).reshape(-1, 3)
+    row, column = np.indices(settings.shape, dtype=np.float64)
+    # The point nearest to the middle has the detector's own pattern centre.
+    down = row.ravel() - round((rows - 1) / 2)
+    along = column.ravel() - round((columns - 1) / 2)
+    moved_um = settings.step_um * np.column_stack([-down, -along, np.zeros_like(down)])
+    x, y, z = (moved_um @ detector.detector_to_sample).T / px_size
+    height, width = detector.shape
+    return np.asarray(detector.pattern_center) + np.column_stack([x / width, -y / height, -z / height])
 
 
 def _phases(masters: MasterSet) -> list[int]:
@@ -255,6 +259,7 @@ def _project(
             sample_tilt_deg=detector.sample_tilt_deg,
             tilt_deg=detector.tilt_deg,
             azimuthal_deg=detector.azimuthal_deg,
+            twist_deg=detector.twist_deg,
             texels=texels,
         )
     return images
