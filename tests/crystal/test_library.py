@@ -332,3 +332,9 @@ def test_import_is_light() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_get_answers_with_the_default_as_every_mapping_does() -> None:
+    assert crystals.get("Ni") is crystals["Ni"]
+    assert crystals.get("my phase") is None
+    assert crystals.get("my phase", crystals["Fe"]) is crystals["Fe"]

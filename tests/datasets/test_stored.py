@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import kikuchipy
 import numpy as np
 import pandas as pd
@@ -9,8 +11,9 @@ import pytest
 from orix.quaternion import Rotation
 from orix.vector import Vector3d
 
-from kikuchinet.datasets import GeometryRange, Manifest, StoredPatterns, generate
+from kikuchinet.datasets import GeometryRange, Manifest, MasterSet, StoredPatterns, generate
 from kikuchinet.datasets.measuring import measure_quality
+from kikuchinet.diffraction import MasterPattern
 from kikuchinet.errors import InputError
 from kikuchinet.microscope import instrument
 
@@ -271,3 +274,20 @@ def test_quality_figures_join_the_manifest(masters, tmp_path):
     reordered = Manifest(made.frame.iloc[::-1].reset_index(drop=True), made.folder)
     backwards = measure_quality(reordered, progress=False).frame
     np.testing.assert_allclose(backwards["mad_deg"].iloc[::-1], measured.frame["mad_deg"], atol=1e-3)
+
+
+def test_materials_outside_the_library_are_measured_with_the_crystals_of_their_files(masters, tmp_path):
+    paths = []
+    for entry in masters[::2]:
+        master = MasterPattern.load(entry.path)
+        name = f"my {entry.material}"
+        paths.append(tmp_path / f"{name}.h5")
+        replace(master, name=name, crystal=master.crystal.replace(name=name)).save(paths[-1])
+    own = MasterSet.from_files(paths)
+    made = generate(
+        own, tmp_path / "set.h5", count=2, shape=(96, 96), camera="good", quality=(0.9, 1.0), progress=False
+    )
+    assert set(own.crystals()) == {"my Al", "my Fe", "my Si"}
+    assert measure_quality(made, progress=False).frame["mad_deg"].isna().all()
+    known = measure_quality(made, phases=own.crystals(), progress=False).frame
+    assert known["mad_deg"].notna().all()

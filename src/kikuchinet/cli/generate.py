@@ -185,7 +185,9 @@ def generate(
     if measure:
         from kikuchinet.datasets.measuring import measure_quality
 
-        manifest = measure_quality(manifest, detector_tilt_deg=screen.tilt_deg, progress=progress)
+        manifest = measure_quality(
+            manifest, phases=masters.crystals(), detector_tilt_deg=screen.tilt_deg, progress=progress
+        )
         manifest.write(out.with_suffix(".csv"))
     console().print(
         f"Wrote {len(manifest):,} patterns to {text(out)}, manifest {text(out.with_suffix('.csv'))}",

@@ -8,10 +8,12 @@ import re
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from importlib import resources
-from typing import Any
+from typing import Any, TypeVar, overload
 
 from kikuchinet.crystal.crystal import Crystal, Site
 from kikuchinet.errors import InputError
+
+_Default = TypeVar("_Default")
 
 PAPER_MATERIALS: dict[int, tuple[str, ...]] = {
     221: ("FeNi3", "Ni3Al", "NiAl", "FeAl"),
@@ -95,6 +97,19 @@ class Library(Mapping[str, Crystal]):
         if name not in self._built:
             self._built[name] = _crystal(self._entries[name])
         return self._built[name]
+
+    @overload
+    def get(self, name: str, /) -> Crystal | None: ...
+    @overload
+    def get(self, name: str, /, default: Crystal | _Default) -> Crystal | _Default: ...
+    def get(self, name: str, /, default: object = None) -> object:
+        """Return the crystal of a name, or `default` where there is none.
+
+        Of our own, because `Mapping.get` knows a missing name by a `KeyError` only.
+        """
+        if name not in self._entries:
+            return default
+        return self[name]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._entries)

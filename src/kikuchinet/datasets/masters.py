@@ -12,6 +12,7 @@ from typing import overload
 import numpy as np
 from numpy.typing import NDArray
 
+from kikuchinet.crystal import Crystal
 from kikuchinet.datasets.labels import among, check_labels
 from kikuchinet.datasets.masters_config import MastersConfig
 from kikuchinet.datasets.masters_plan import materials_of, plan
@@ -80,6 +81,19 @@ class MasterSet(Sequence[MasterEntry]):
     def materials(self) -> tuple[str, ...]:
         """Names of the materials, in order of first appearance."""
         return tuple(dict.fromkeys(entry.material for entry in self._entries))
+
+    def crystals(self) -> dict[str, Crystal]:
+        """Return the crystal of each material, its first master pattern's; materials whose files hold none are left out."""
+        found: dict[str, Crystal] = {}
+        seen: set[str] = set()
+        for entry in self._entries:
+            if entry.material in seen:
+                continue
+            seen.add(entry.material)
+            crystal = MasterPattern.load(entry.path).crystal
+            if crystal is not None:
+                found[entry.material] = crystal
+        return found
 
     def classes_shown(self, classes: Sequence[int], labels: str = "visible") -> tuple[int, ...]:
         """Return those of a model's classes that some of the crystals belong to, in their order."""
