@@ -267,6 +267,64 @@ def test_elements(type_symbol: str, label: str, element: str) -> None:
     assert crystal.sites[0].element == element
 
 
+@pytest.mark.parametrize(
+    ("label", "formula", "element"),
+    [
+        ("Wat1", "?", "O"),
+        ("Wat", "'Ca H4 O6 S'", "O"),
+        ("WA1", "?", "O"),
+        ("OWA", "?", "O"),
+        ("Wa", "'W O3'", "W"),
+        ("VA1", "'V2 O5'", "V"),
+        ("OS1", "'Si O2'", "O"),
+        ("Os1", "'Os O2'", "Os"),
+        ("HO1", "'Ca (O H)2'", "H"),
+        ("FEM1", "'Fe.9 Mg.1 O'", "Fe"),
+        ("D1", "'D2 O'", "H"),
+        ("SI1", "'SI O2'", "Si"),  # not as CIF writes formulas: not used
+    ],
+)
+def test_labels_without_a_type_symbol(label: str, formula: str, element: str) -> None:
+    text = cif(symbol="P m -3 m", extra=f"_chemical_formula_sum {formula}", atoms=f"{label} 0 0 0")
+    assert Crystal.from_cif_string(text).sites[0].element == element
+
+
+@pytest.mark.parametrize("type_symbol", ["Fe/Ni", "Fe0.5Ni0.5", "H2O", "Wat", "REE"])
+def test_a_type_symbol_that_is_no_element_is_refused(type_symbol: str) -> None:
+    text = cif(
+        symbol="P m -3 m",
+        columns="label type_symbol fract_x fract_y fract_z",
+        atoms=f"M1 {type_symbol} 0 0 0",
+    )
+    with pytest.raises(InputError, match=f"{type_symbol}' is not a chemical element"):
+        Crystal.from_cif_string(text)
+
+
+@pytest.mark.parametrize("type_symbol", ["Fe+3", "Fe3+", "Fe2.5+", "Fe++", "Fe(HS)", "Fe1"])
+def test_charges_and_remarks_of_type_symbols_are_no_matter(type_symbol: str) -> None:
+    text = cif(
+        symbol="P m -3 m",
+        columns="label type_symbol fract_x fract_y fract_z",
+        atoms=f"M1 {type_symbol} 0 0 0",
+    )
+    assert Crystal.from_cif_string(text).sites[0].element == "Fe"
+
+
+def test_atoms_and_formula_are_compared() -> None:
+    extra = "_chemical_formula_sum 'Mg O'"
+    with pytest.raises(InputError, match="atom W1: the formula sum has no W"):
+        Crystal.from_cif_string(cif(symbol="P m -3 m", extra=extra, atoms="W1 0 0 0"))
+    columns = "label type_symbol fract_x fract_y fract_z"
+    traces = cif(symbol="P m -3 m", extra=extra, columns=columns, atoms="Mg1 Mg 0 0 0\nFe1 Fe 0.5 0.5 0.5")
+    assert "the formula sum has no Fe" in Crystal.from_cif_string(traces).note
+    assert (
+        "vacancy"
+        in Crystal.from_cif_string(
+            cif(symbol="P m -3 m", extra=extra, atoms="Mg1 0 0 0\nVa1 0.5 0.5 0.5")
+        ).note
+    )
+
+
 def test_mixed_partial_and_vacant_sites() -> None:
     columns = "label type_symbol fract_x fract_y fract_z occupancy"
     atoms = "M1 Fe2+ 0 0 0 0.4\nM2 Fe3+ 0 0 0 0.2\nM3 Mg2+ 0 0 0 0.4\n"
@@ -377,7 +435,9 @@ GOOD = cif(symbol="F d -3 m:2")
         (GOOD.replace("Si1 0.125", "Si1 ?"), "position is missing"),
         (GOOD.replace("Si1 0.125", "Si1 abc"), "position is missing"),
         (GOOD.replace("Si1 0.125", "Xx1 0.125"), "is not a chemical element"),
-        (GOOD.replace("Si1 0.125", "Va1 0.125"), "only vacancies"),
+        (GOOD.replace("Si1 0.125", "Vac1 0.125"), "only vacancies"),
+        (GOOD.replace("Si1 0.125", "Va1 0.125"), "a vacancy or vanadium"),
+        (GOOD.replace("Si1 0.125", "REE 0.125"), "'REE' is not a chemical element"),
         (cif(operations="x,y,z;x,y,zz"), "not understood"),
         (cif(operations="-x,y,z"), "lack x,y,z"),
         (cif(operations="x,y,z;x+1/3,y,z"), "do not form a group"),

@@ -19,6 +19,13 @@ from kikuchinet.errors import InputError
 
 _ANGSTROM2_TO_NM2 = 0.01
 _VACANCY = re.compile(r"^(va|vac|vc|vacancy|q|du|dummy)[\d_']*$", re.IGNORECASE)
+_VACANCY_OR_VANADIUM = re.compile(r"^(va|vc)[\d_']*$", re.IGNORECASE)
+_WATER = re.compile(r"^(wat|wa|ow)[a-z]?[\d_']*$", re.IGNORECASE)
+_SEVERAL = re.compile(r"^(REE|LREE|HREE)[\d_']*$", re.IGNORECASE)
+"""Rare earths together, as mineralogists write them."""
+_TYPE_SYMBOL = re.compile(r"^([A-Za-z]{1,2})[\d.]*[+-]*\d*[+-]?(\([^)]*\)|[_'\"*].*)?$")
+"""One element, perhaps with a charge (``Fe3+``, ``O-2``) and a remark (``H(SDS)``)."""
+_FORMULA_PART = re.compile(r"^[(\[]*([A-Z][a-z]?)[\d.]*[)\]]*[\d.,]*$")
 MOST_ATOMS = 5_000
 """Most atoms in a cell that are accepted; dynamical diffraction from larger cells is out of reach anyhow."""
 
@@ -63,7 +70,8 @@ def read_sites(block: gemmi.cif.Block, cell: gemmi.UnitCell, subject: str) -> Si
     Raises
     ------
     InputError
-        If an element, a coordinate or an occupancy cannot be used, or there are no atoms.
+        If an element, a coordinate or an occupancy cannot be used, or there are no atoms. So too where labels alone say the
+        elements, and one of them is not in the formula sum.
     """
     columns = ("fract_x", "fract_y", "fract_z", "?label", "?type_symbol", "?occupancy", "?calc_flag")
     displacement = ("?U_iso_or_equiv", "?B_iso_or_equiv")
@@ -73,13 +81,15 @@ def read_sites(block: gemmi.cif.Block, cell: gemmi.UnitCell, subject: str) -> Si
     if len(table) > MOST_ATOMS:
         raise InputError(subject, f"lists {len(table)} atoms, more than {MOST_ATOMS}")
     anisotropic = _anisotropic_b(block, cell)
+    formula = _formula_elements(block)
+    strange: list[str] = []
     result = SiteTable([])
     without_b: list[int] = []
     dropped = []
     for row in table:
         text = {name.lstrip("?"): _text(row, i) for i, name in enumerate(columns + displacement)}
         label = text["label"] or text["type_symbol"]
-        if text["calc_flag"].lower() == "dum" or _VACANCY.match(text["type_symbol"] or label):
+        if text["calc_flag"].lower() == "dum" or _is_vacancy(text["type_symbol"], label, formula, subject):
             dropped.append(label)
             continue
         occupancy = _number(text["occupancy"], default=1.0)
@@ -94,9 +104,12 @@ def read_sites(block: gemmi.cif.Block, cell: gemmi.UnitCell, subject: str) -> Si
         b_iso = _isotropic_b(text, anisotropic.get(label))
         if b_iso is None:
             without_b.append(len(result.sites))
+        element = _element(text["type_symbol"], label, formula, subject)
+        if formula and element not in formula and element not in strange:
+            strange.append(element)
         result.sites.append(
             Site(
-                element=_element(text["type_symbol"], label, subject),
+                element=element,
                 position=(position[0], position[1], position[2]),
                 occupancy=min(occupancy, 1.0),
                 b_iso_nm2=DEFAULT_B_ISO_NM2 if b_iso is None else b_iso,
@@ -106,6 +119,8 @@ def read_sites(block: gemmi.cif.Block, cell: gemmi.UnitCell, subject: str) -> Si
     if not result.sites:
         raise InputError(subject, "has no atoms (only vacancies, dummies or empty sites)")
     _assume_b(result, without_b)
+    if strange:
+        result.notes.append(f"the formula sum has no {', '.join(strange)}, which the atoms have")
     if dropped:
         result.notes.append(f"without {', '.join(_shortened(dropped))} (vacancy, dummy or empty)")
     return result
@@ -153,28 +168,69 @@ def _number(text: str, default: float = math.nan) -> float:
     return float(gemmi.cif.as_number(text))
 
 
-def _element(type_symbol: str, label: str, subject: str) -> str:
-    """Element of a type symbol such as ``Fe3+`` or, where there is none, of a label such as ``Fe1A``."""
-    source = type_symbol or label
-    letters = re.match(r"[A-Za-z]+", source)
-    name = letters.group(0) if letters else ""
-    # A symbol may be glued to other letters (CO2 for an oxygen's label, FeM1): take two letters if the second is small
-    # or the whole word has two letters, else one.
-    tries = [name[:2].capitalize(), name[:1].upper()]
-    if len(name) > 1 and name[1].isupper() and len(name) != 2:
-        tries.reverse()
-    if type_symbol and len(name) > 2:
-        tries = []
-    elif type_symbol and len(name) == 2:
-        tries = tries[:1]
-    for candidate in tries:
-        if candidate == "T":  # tritium, which gemmi does not know
-            return "H"
+def _formula_elements(block: gemmi.cif.Block) -> frozenset[str]:
+    """Elements of the formula sum; empty if there is none, or it is not written as CIF wants it (``'Al2 O3'``)."""
+    raw = block.find_value("_chemical_formula_sum")
+    found = set()
+    for part in str(gemmi.cif.as_string(raw)).split() if raw is not None else ():
+        match = _FORMULA_PART.match(part)
+        if match is None:
+            return frozenset()
+        name = "H" if match[1] in {"D", "T"} else match[1]
         try:
-            return symbol(atomic_number(candidate))
+            found.add(symbol(atomic_number(name)))
+        except InputError:
+            return frozenset()
+    return frozenset(found)
+
+
+def _is_vacancy(type_symbol: str, label: str, formula: frozenset[str], subject: str) -> bool:
+    if not type_symbol and _VACANCY_OR_VANADIUM.match(label):
+        if not formula:
+            raise InputError(
+                subject,
+                f"atom {label}: a vacancy or vanadium? Neither a type symbol nor a formula sum says it",
+            )
+        return "V" not in formula
+    return _VACANCY.match(type_symbol or label) is not None
+
+
+def _element(type_symbol: str, label: str, formula: frozenset[str], subject: str) -> str:
+    """Element of a type symbol such as ``Fe3+`` or, where there is none, of a label such as ``Fe1A``.
+
+    Of what a label can mean, what is in the formula sum is taken.
+    """
+    source = type_symbol or label
+    if type_symbol:
+        match = _TYPE_SYMBOL.match(type_symbol)
+        tries = [match[1].capitalize()] if match else []
+    elif _SEVERAL.match(label):
+        tries = []
+    elif _WATER.match(label) and "W" not in formula:
+        tries = ["O"]
+    else:
+        letters = re.match(r"[A-Za-z]+", label)
+        name = letters[0] if letters else ""
+        # A symbol may be glued to other letters (CO2 for an oxygen's label, FeM1): take two letters if the second is small
+        # or the whole word has two letters, else one.
+        tries = [name[:2].capitalize(), name[:1].upper()]
+        if len(name) > 1 and name[1].isupper() and len(name) != 2:
+            tries.reverse()
+    found = []
+    for candidate in tries:
+        try:
+            # gemmi does not know tritium.
+            found.append("H" if candidate == "T" else symbol(atomic_number(candidate)))
         except InputError:
             continue
-    raise InputError(subject, f"atom {label}: {source!r} is not a chemical element")
+    if not found:
+        raise InputError(subject, f"atom {label}: {source!r} is not a chemical element")
+    if type_symbol or not formula:
+        return found[0]
+    for element in found:
+        if element in formula:
+            return element
+    raise InputError(subject, f"atom {label}: the formula sum has no {' and no '.join(dict.fromkeys(found))}")
 
 
 def _isotropic_b(text: dict[str, str], anisotropic: float | None) -> float | None:
