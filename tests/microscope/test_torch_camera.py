@@ -298,3 +298,10 @@ def test_resampling_matrices_are_the_compiled_resampling(shape):
     padded = resampling_matrices([11], [shape[0]], (20, 45), CPU)[0]
     assert not padded[shape[0] :].any()
     assert not padded[:, 11:].any()
+
+
+def test_a_large_gain_error_leaves_dark_pixels_dark(device: str) -> None:
+    camera = Camera(gain_error=0.4, dose_electrons_per_px=100.0)
+    compiled, found = both([camera], patterns(2), device)
+    assert np.isfinite(found).all()
+    assert found.mean() == pytest.approx(compiled.mean(), rel=0.05)

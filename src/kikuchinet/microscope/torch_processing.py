@@ -52,7 +52,8 @@ def detect(
         measured, images, doses, read_noises, seeds, strict=True
     ):
         generator.manual_seed(seed)
-        mean = expected * dose
+        # A large gain error takes the darkest pixels below zero, as in `poisson_counts`.
+        mean = (expected * dose).clamp_(min=0.0)
         if dose <= _MOST_COUNTED:
             counts = torch.poisson(mean, generator=generator)
         else:
