@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -162,3 +163,18 @@ def test_a_store_that_may_only_be_read_serves_and_a_full_disk_is_named(drawn, tm
 def test_an_unknown_preset_is_named():
     with pytest.raises(InputError, match="preset 'nice': no such preset"):
         plan(replace(CONFIG, preset="nice"))
+
+
+def test_a_file_that_vanishes_while_it_is_looked_for_is_drawn_anew(drawn, made, tmp_path, monkeypatch):
+    plan(CONFIG, tmp_path)
+    made.clear()
+    read_bytes = Path.read_bytes
+
+    def read(path):
+        if path.suffix == ".json":
+            path.unlink()
+        return read_bytes(path)
+
+    monkeypatch.setattr(Path, "read_bytes", read)
+    assert plan(CONFIG, tmp_path) == drawn
+    assert made

@@ -110,10 +110,19 @@ class DrawnStore:
         return found
 
     def _find(self, key: str) -> tuple[Drawing, ...] | None:
-        for path in sorted(self._shelf(key).glob(f"{key}-*.json")):
-            content = path.read_bytes()
-            if path == self._place(key, content):
-                return _read(content)
+        # Another process may put a new file in the old one's place after we have seen the old one's name: look again then.
+        for _ in range(2):
+            replaced = False
+            for path in sorted(self._shelf(key).glob(f"{key}-*.json")):
+                try:
+                    content = path.read_bytes()
+                except FileNotFoundError:
+                    replaced = True
+                    continue
+                if path == self._place(key, content):
+                    return _read(content)
+            if not replaced:
+                break
         return None
 
     def _store(self, key: str, drawings: Sequence[Drawing]) -> None:
