@@ -57,6 +57,14 @@ def test_round_trip_of_the_library(name: str) -> None:
         assert np.abs(away - np.rint(away)).max(axis=1).min() < 1e-9
 
 
+@pytest.mark.parametrize("b_iso_nm2", [0.0, 0.0047, 0.5])
+def test_our_own_files_keep_any_b(b_iso_nm2: float) -> None:
+    crystal = Crystal("X", 0.4, 0.4, 0.4, 90, 90, 90, 221, "", (Site("Fe", (0, 0, 0), 1.0, b_iso_nm2),))
+    again = Crystal.from_cif_string(crystal.to_cif())
+    assert again.sites[0].b_iso_nm2 == pytest.approx(b_iso_nm2, abs=1e-12)
+    assert not again.note
+
+
 def test_every_tabulated_setting_is_kept() -> None:
     raw = 100 * (np.diag([0.49, 0.64, 0.81]) + 0.02)
     for group in gemmi.spacegroup_table():
