@@ -246,6 +246,23 @@ def test_to_kikuchipy_and_back(master: MasterPattern, tmp_path: Path) -> None:
         assert back.crystal.alpha_deg == pytest.approx(crystals["kyanite"].alpha_deg)
 
 
+def test_an_energy_that_a_saved_signal_has_not_is_refused(master: MasterPattern, tmp_path: Path) -> None:
+    master.to_kikuchipy().save(tmp_path / "m.hspy")
+    back = MasterPattern.load(tmp_path / "m.hspy", energy_kev=15.0)
+    np.testing.assert_array_equal(back.upper, master.upper)
+    with pytest.raises(InputError, match="no energy of 20 keV; it has 15"):
+        MasterPattern.load(tmp_path / "m.hspy", energy_kev=20.0)
+
+
+@pytest.mark.parametrize(("name", "origin"), [("Si", 2), ("Ni", 1), ("kyanite", 1)])
+def test_emsofts_layout_says_which_origin_the_atoms_have(name: str, origin: int, tmp_path: Path) -> None:
+    crystal = crystals[name]
+    upper, lower = hemispheres(lopsided)
+    MasterPattern(upper, lower, 20.0, name, crystal.space_group, crystal=crystal).save(tmp_path / "m.h5")
+    with h5py.File(tmp_path / "m.h5") as file:
+        assert file["CrystalData/SpaceGroupSetting"][()].tolist() == [origin]
+
+
 def test_zarr(master: MasterPattern, tmp_path: Path) -> None:
     pytest.importorskip("zarr")
     master.to_kikuchipy().save(tmp_path / "m.zspy")

@@ -144,8 +144,10 @@ def _write_parameters(file: h5py.File, master: MasterPattern) -> None:
 def _write_crystal(file: h5py.File, master: MasterPattern) -> None:
     group = file.create_group("CrystalData")
     group["SpaceGroupNumber"] = np.array([master.space_group], dtype=np.int32)
-    group["SpaceGroupSetting"] = np.array([1], dtype=np.int32)
     c = master.crystal
+    # EMsoft tells the two origins of a group apart by 1 and 2; all other settings are 1.
+    origin = 2 if c is not None and c.setting.endswith(":2") else 1
+    group["SpaceGroupSetting"] = np.array([origin], dtype=np.int32)
     # kikuchipy insists on a cell and on atoms: where the crystal is unknown, a cell of 1 nm and none.
     cell = [c.a_nm, c.b_nm, c.c_nm, c.alpha_deg, c.beta_deg, c.gamma_deg] if c else [1.0] * 3 + [90.0] * 3
     sites = c.sites if c else ()

@@ -220,5 +220,7 @@ def _energies(
         request.energy_kev,
     ):
         if stored is not None:
-            return patterns[:, 0].astype(np.float32), float(np.ravel(stored)[0])
+            return sum_energies(
+                patterns, np.ravel(np.asarray(stored, dtype=np.float64))[:1], subject, request
+            )
     raise InputError(subject, "does not say its energy; give energy_kev")
