@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -39,11 +39,10 @@ def simulated(monkeypatch, tmp_path):
     """Names of the crystals that were simulated, in order; all share one Monte Carlo run, and a cache of their own."""
     names: list[str] = []
     transport = ElectronTransport.simulate(crystals["Al"], energies=1, electrons=20_000)
-    run = partial(simulate, transport=transport)
 
-    def counted(crystal, **settings):
+    def counted(crystal, energy_kev, **settings):
         names.append(crystal.name)
-        return run(crystal, **settings)
+        return simulate(crystal, energy_kev, transport=replace(transport, beam_kev=energy_kev), **settings)
 
     monkeypatch.setattr(job, "simulate", counted)
     monkeypatch.setenv("KIKUCHINET_CACHE", str(tmp_path / "cache"))

@@ -10,7 +10,6 @@ import sys
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import dask
@@ -61,7 +60,11 @@ def listening(processes: Iterable[psutil.Process]) -> set[tuple[str, int]]:
 def quick(monkeypatch):
     """Let all simulations of this process share one Monte Carlo run, which takes most of the time of a small one."""
     transport = ElectronTransport.simulate(crystals["Al"], energies=1, electrons=20_000)
-    monkeypatch.setattr(job, "simulate", partial(simulate, transport=transport))
+
+    def run(crystal, energy_kev, **settings):
+        return simulate(crystal, energy_kev, transport=replace(transport, beam_kev=energy_kev), **settings)
+
+    monkeypatch.setattr(job, "simulate", run)
 
 
 # ---------------------------------------------------------------- in this process
