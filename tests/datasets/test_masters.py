@@ -174,6 +174,19 @@ def test_files_make_a_set(cache, tmp_path):
         MasterSet.from_files([tmp_path / "none.h5"])
 
 
+def test_one_name_is_not_two_crystals(tmp_path):
+    iron = ElectronTransport.simulate(crystals["Fe"], energies=1, electrons=5_000)
+    austenite = crystals["Ni"].replace(name="Fe")
+    paths = [tmp_path / "bcc.h5", tmp_path / "fcc.h5"]
+    for path, crystal in zip(paths, (crystals["Fe"], austenite), strict=True):
+        simulate(crystal, half_width=4, preset="fast", transport=iron).save(path)
+    assert len(MasterSet.from_files(paths[:1] * 2)) == 2
+    with pytest.raises(
+        InputError, match=r"fcc\.h5: its material 'Fe' has space group 225, that of another file 229"
+    ):
+        MasterSet.from_files(paths)
+
+
 def test_wrong_configurations_are_refused():
     with pytest.raises(InputError, match="no crystal of this name"):
         plan(MastersConfig(materials=("Unobtainium",)))

@@ -56,11 +56,25 @@ class MasterSet(Sequence[MasterEntry]):
     ----------
     entries
         The master patterns.
+
+    Raises
+    ------
+    kikuchinet.errors.InputError
+        There are none, or one name stands for crystals of two space groups.
     """
 
     def __init__(self, entries: Sequence[MasterEntry]) -> None:
         if not entries:
             raise InputError("masters", "no master patterns")
+        groups: dict[str, int] = {}
+        for entry in entries:
+            first = groups.setdefault(entry.material, entry.space_group)
+            if first != entry.space_group:
+                raise InputError(
+                    entry.path,
+                    f"its material {entry.material!r} has space group {entry.space_group}, that of another file {first}; "
+                    "give them different names",
+                )
         self._entries = tuple(entries)
         self._loaded: dict[int, Hemispheres] = {}
 
