@@ -360,6 +360,48 @@ def test_symmetry_copies_are_taken_out() -> None:
     assert "3 sites that symmetry makes of others" in crystal.note
 
 
+@pytest.mark.parametrize("second", ["1 1 1", "0.5 0.5 1.5"])
+def test_a_partial_atom_that_is_listed_again_a_lattice_translation_away_stays_partial(second: str) -> None:
+    columns = "label fract_x fract_y fract_z occupancy"
+    atoms = f"Ni1 0 0 0 0.5\nNi2 {second} 0.5"
+    text = cif(cell=(3.5, 3.5, 3.5, 90, 90, 90), symbol="I m -3 m", columns=columns, atoms=atoms)
+    (site,) = Crystal.from_cif_string(text).sites
+    assert site.occupancy == 0.5
+
+
+@pytest.mark.parametrize(
+    ("position", "occupancy", "read"),
+    [
+        ("0.011 0 0", "0.1667", 1.0),  # six images within 0.01 nm
+        ("0.011 0 0", "0.1", 0.6),
+        ("0.0003 0 0", "0.1", 0.1),  # printing, not splitting
+        ("0.011 0 0", "0.5", 0.5),  # six halves are no atom
+        ("0.1 0 0", "0.1667", 0.1667),
+    ],
+)
+def test_images_of_a_split_site_that_become_one_atom_keep_their_sum(
+    position: str, occupancy: str, read: float
+) -> None:
+    columns = "label fract_x fract_y fract_z occupancy"
+    atoms = f"Pb1 {position} {occupancy}"
+    text = cif(cell=(4, 4, 4, 90, 90, 90), symbol="P m -3 m", columns=columns, atoms=atoms)
+    crystal = Crystal.from_cif_string(text)
+    assert crystal.sites[0].occupancy == pytest.approx(read, abs=1e-3)
+    assert ("images of Pb1" in crystal.note) == (read in (1.0, 0.6))
+
+
+def test_a_third_as_printed_is_no_split_site() -> None:
+    columns = "label fract_x fract_y fract_z occupancy"
+    for x, y in (("0.33", "0.67"), ("0.333", "0.667")):
+        text = cif(
+            cell=(3.2, 3.2, 5.2, 90, 90, 120),
+            symbol="P 63/m m c",
+            columns=columns,
+            atoms=f"Mg {x} {y} 0.25 0.3",
+        )
+        assert Crystal.from_cif_string(text).sites[0].occupancy == 0.3
+
+
 def test_hidden_symmetry_is_said() -> None:
     atoms = "\n".join(f"Ni{i} {x}" for i, x in enumerate(["0 0 0", "0.5 0.5 0", "0.5 0 0.5", "0 0.5 0.5"]))
     crystal = Crystal.from_cif_string(cif(cell=(3.52, 3.52, 3.52, 90, 90, 90), symbol="P 1", atoms=atoms))

@@ -271,7 +271,9 @@ def asymmetric_unit(table: SiteTable, setting: Setting, direct_matrix: NDArray[n
     """Sites moved onto their special positions, with symmetry copies taken out.
 
     Two entries of one element at one position are one site (oxidation states such as Fe2+ and Fe3+ that share it);
-    entries at different positions of one orbit are copies, as in files that list the whole cell.
+    entries at different positions of one orbit are copies, as in files that list the whole cell, and so are those a lattice
+    translation apart with the same occupancy. Where the images of a split site are so near one another that they count as
+    one atom, that atom has the occupancy of all of them.
 
     Parameters
     ----------
@@ -296,16 +298,26 @@ def asymmetric_unit(table: SiteTable, setting: Setting, direct_matrix: NDArray[n
     starts: list[NDArray[np.float64]] = []
     placed: dict[str, tuple[NDArray[np.float64], NDArray[np.int64]]] = {}  # positions and owners, by element
     copies = atoms = 0
-    for site in table.sites:
-        exact = snap(site.position, setting, direct_matrix)
+    joined: list[str] = []
+    for listed in table.sites:
+        exact = snap(listed.position, setting, direct_matrix)
+        site = listed
+        if listed.occupancy < 1.0 and not _is_rounded(listed.position, exact):
+            images = _images_joined(listed.position, exact, setting, direct_matrix)
+            if images > 1 and images * listed.occupancy <= 1.02:
+                site = replace(listed, occupancy=min(images * listed.occupancy, 1.0))
+                joined.append(listed.label)
         points, owners = placed.get(site.element, (np.empty((0, 3)), np.empty(0, dtype=np.int64)))
         for index in np.unique(owners[_near(points, exact, direct_matrix)]):
             other = kept[index]
             total = other.occupancy + site.occupancy
-            if _near(starts[index][None], exact, direct_matrix).any() and total <= 1.02:
+            alike = math.isclose(other.occupancy, site.occupancy, abs_tol=0.02)
+            shifted = np.abs(np.rint(starts[index] - exact)).any()
+            here = _near(starts[index][None], exact, direct_matrix).any()
+            if here and total <= 1.02 and not (alike and shifted):
                 kept[index] = replace(other, occupancy=min(total, 1.0))
                 break
-            if math.isclose(other.occupancy, site.occupancy, abs_tol=0.02):
+            if alike:
                 copies += 1
                 break
         else:
@@ -321,7 +333,31 @@ def asymmetric_unit(table: SiteTable, setting: Setting, direct_matrix: NDArray[n
     notes = list(table.notes)
     if copies:
         notes.append(f"{copies} sites that symmetry makes of others taken out")
+    if joined:
+        notes.append(
+            f"images of {', '.join(_shortened(joined))} closer than 0.01 nm joined, with their occupancies"
+        )
     return SiteTable(kept, notes)
+
+
+def _is_rounded(position: tuple[float, float, float], exact: NDArray[np.float64]) -> bool:
+    """Whether a position is a special one as printed, such as 0.33 for 1/3, and not one beside it."""
+    for value, true in zip(position, exact.tolist(), strict=True):
+        if abs(value - true) > 5e-4 and not math.isclose(value, round(true, 2), abs_tol=1e-9):
+            return False
+    return True
+
+
+def _images_joined(
+    position: tuple[float, float, float],
+    exact: NDArray[np.float64],
+    setting: Setting,
+    direct_matrix: NDArray[np.float64],
+) -> int:
+    """How many images of a position become one atom when it is moved to the special position `exact`."""
+    x, y, z = exact.tolist()
+    apart = len(full_orbit(position, setting, direct_matrix, 1e-3))
+    return apart // len(full_orbit((x, y, z), setting, direct_matrix))
 
 
 def _near(
