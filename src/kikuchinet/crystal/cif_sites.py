@@ -103,9 +103,9 @@ def read_sites(block: gemmi.cif.Block, cell: gemmi.UnitCell, subject: str) -> Si
         position = [_number(text[f"fract_{axis}"]) for axis in "xyz"]
         if not all(math.isfinite(x) and abs(x) < 100.0 for x in position):
             raise InputError(subject, f"atom {label}: position is missing or not a number")
-        b_iso = _number(text["B_iso_or_equiv"]) * _ANGSTROM2_TO_NM2 if ours else math.nan
-        if not (math.isfinite(b_iso) and b_iso >= 0.0):
-            b_iso = _isotropic_b(text, anisotropic.get(label))
+        written = _number(text["B_iso_or_equiv"]) * _ANGSTROM2_TO_NM2
+        meant = ours and math.isfinite(written) and written >= 0.0
+        b_iso = written if meant else _isotropic_b(text, anisotropic.get(label))
         if b_iso is None:
             without_b.append(len(result.sites))
         element = _element(text["type_symbol"], label, formula, subject)
