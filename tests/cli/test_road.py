@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import h5py
 import kikuchipy
@@ -11,6 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from kikuchinet.cli import app
+from kikuchinet.diffraction import MasterPattern
 
 CONFIG = """
 name = "road"
@@ -107,6 +109,19 @@ def test_generate_writes_what_kikuchipy_reads_and_its_truth(masters, tmp_path):
     assert np.array_equal(kikuchipy.load(again).data, signal.data)
     ok("generate", *words, "--seed", 1, "--out", again)
     assert not np.array_equal(kikuchipy.load(again).data, signal.data)
+
+
+def test_generate_measures_phases_that_are_not_in_the_library(masters, tmp_path):
+    master = MasterPattern.load(masters / "Ni.h5")
+    replace(master, name="my phase", crystal=master.crystal.replace(name="my phase")).save(
+        tmp_path / "own.h5"
+    )
+    out = tmp_path / "patterns.h5"
+    words = ("--rows", 64, "--columns", 64, "--camera", "good", "--lowest-quality", 1)
+    ok("generate", "--crystals", tmp_path / "own.h5", "--count", 2, *words, "--measure", "--out", out)
+    header, *rows = out.with_suffix(".csv").read_text().splitlines()
+    place = header.split(",").index("mad_deg")
+    assert all(float(row.split(",")[place]) < 180 for row in rows)
 
 
 @pytest.mark.slow
