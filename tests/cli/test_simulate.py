@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -39,10 +39,11 @@ def simulated(monkeypatch, tmp_path):
     """Names of the crystals that were simulated, in order; all share one Monte Carlo run, and a cache of their own."""
     names: list[str] = []
     transport = ElectronTransport.simulate(crystals["Al"], energies=1, electrons=20_000)
+    run = partial(simulate, transport=transport)
 
-    def counted(crystal, energy_kev, **settings):
+    def counted(crystal, **settings):
         names.append(crystal.name)
-        return simulate(crystal, energy_kev, transport=replace(transport, beam_kev=energy_kev), **settings)
+        return run(crystal, **settings)
 
     monkeypatch.setattr(job, "simulate", counted)
     monkeypatch.setenv("KIKUCHINET_CACHE", str(tmp_path / "cache"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -23,12 +24,8 @@ CONFIG = MastersConfig(materials=("Al", "FeNi3"), half_width=6, preset="fast", v
 def _one_monte_carlo_run():
     """Share one among all simulations here: it takes most of the time of a small one."""
     transport = ElectronTransport.simulate(crystals["Al"], energies=1, electrons=20_000)
-
-    def run(crystal, energy_kev, **settings):
-        return simulate(crystal, energy_kev, transport=replace(transport, beam_kev=energy_kev), **settings)
-
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(job, "simulate", run)
+        patch.setattr(job, "simulate", partial(simulate, transport=transport))
         yield
 
 

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import dask
@@ -60,11 +61,7 @@ def listening(processes: Iterable[psutil.Process]) -> set[tuple[str, int]]:
 def quick(monkeypatch):
     """Let all simulations of this process share one Monte Carlo run, which takes most of the time of a small one."""
     transport = ElectronTransport.simulate(crystals["Al"], energies=1, electrons=20_000)
-
-    def run(crystal, energy_kev, **settings):
-        return simulate(crystal, energy_kev, transport=replace(transport, beam_kev=energy_kev), **settings)
-
-    monkeypatch.setattr(job, "simulate", run)
+    monkeypatch.setattr(job, "simulate", partial(simulate, transport=transport))
 
 
 # ---------------------------------------------------------------- in this process

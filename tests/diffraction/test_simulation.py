@@ -213,14 +213,6 @@ def test_bad_requests(options: dict[str, object], message: str) -> None:
         simulate(crystals["Ni"], **({"half_width": 8} | options))  # type: ignore[arg-type]
 
 
-def test_the_energy_is_that_of_the_transport() -> None:
-    slow = ElectronTransport.simulate(crystals["Ni"], 15.0, energies=1, electrons=5_000)
-    assert simulate(crystals["Ni"], half_width=4, preset="fast", transport=slow).energy_kev == 15.0
-    assert simulate(crystals["Ni"], 15, half_width=4, preset="fast", transport=slow).energy_kev == 15.0
-    with pytest.raises(InputError, match="transport is of a beam of 15 keV"):
-        simulate(crystals["Ni"], 20.0, half_width=4, preset="fast", transport=slow)
-
-
 def test_hemispheres_must_fit() -> None:
     with pytest.raises(InputError, match="odd square"):
         MasterPattern(np.ones((4, 4)), np.ones((4, 4)), 20.0, "x", 225)

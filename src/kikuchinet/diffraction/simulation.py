@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import asdict
 
@@ -37,7 +36,8 @@ def simulate(
     crystal
         Any crystal of any space group.
     energy_kev
-        Energy of the beam; that of `transport` if one is given, else 20 keV, unless stated.
+        Energy of the beam; 20, or that of `transport`, if not given. With `transport` the waves have its energies whatever
+        stands here, and this is what the pattern says.
     half_width
         Half the width of the square Lambert map; the map is (2h+1, 2h+1).
     preset
@@ -59,7 +59,7 @@ def simulate(
     Raises
     ------
     kikuchinet.errors.InputError
-        No such preset, a size or energy that makes no sense, or a transport of another energy.
+        No such preset, or a size or energy that makes no sense.
 
     Notes
     -----
@@ -76,10 +76,6 @@ def simulate(
         energy_kev = 20.0 if transport is None else transport.beam_kev
     if transport is None:
         transport = ElectronTransport.simulate(crystal, energy_kev, energies=settings.energies, seed=seed)
-    elif not math.isclose(transport.beam_kev, energy_kev, rel_tol=1e-6):
-        raise InputError(
-            f"energy {energy_kev:g} keV", f"the transport is of a beam of {transport.beam_kev:g} keV"
-        )
     folding = fold(crystal, half_width)
     total = np.zeros(len(folding.rows))
     strong = weak = 0.0
